@@ -1,0 +1,133 @@
+package session
+
+import (
+	"strconv"
+	"time"
+
+	"nightshift/internal/workload"
+)
+
+// Kind is the kind of an event.
+type Kind string
+
+// Events, in the past tense. The first block is what `nightshift decide` takes;
+// the second is what our own steps report.
+const (
+	SignOut                Kind = "sign-out"
+	RevokeInteractive      Kind = "revoke-interactive"
+	RevokeBackground       Kind = "revoke-background"
+	NotebookClosed         Kind = "notebook-closed"
+	UserDisabled           Kind = "user-disabled"
+	UserEnabled            Kind = "user-enabled"
+	UserDeleted            Kind = "user-deleted"
+	AccessRemoved          Kind = "access-removed" // re-checked: no other assignment gives the access
+	StopRequested          Kind = "stop-requested"
+	WaiterAborted          Kind = "waiter-aborted"
+	PolicyChanged          Kind = "policy-changed"
+	IdentityPropagationOff Kind = "identity-propagation-off"
+	BackgroundTokenIssued  Kind = "background-token-issued"
+	IdleSince              Kind = "idle-since"
+	KernelStopped          Kind = "kernel-stopped"
+	ClusterTerminated      Kind = "cluster-terminated"
+	Tick                   Kind = "tick"
+	RunObserved            Kind = "run-observed"
+	InteractiveExpired     Kind = "interactive-expired"
+
+	WaiterRegistered Kind = "waiter-registered" // an execution waits for the end; carries Token
+	StartAsked       Kind = "start-asked"       // start-run is about to call the engine
+	RunStarted       Kind = "run-started"       // the start was seen; carries Run.ID
+	StartDisproved   Kind = "start-disproved"   // the engine refused, or a complete list past the minimum age lacks it
+	StopAccepted     Kind = "stop-accepted"     // the engine took our stop request
+)
+
+// Kinds lists every kind; the rule table has a row for each.
+func Kinds() []Kind {
+	return []Kind{SignOut, RevokeInteractive, RevokeBackground, NotebookClosed, UserDisabled, UserEnabled, UserDeleted,
+		AccessRemoved, StopRequested, WaiterAborted, PolicyChanged, IdentityPropagationOff, BackgroundTokenIssued, IdleSince,
+		KernelStopped, ClusterTerminated, Tick, RunObserved, InteractiveExpired,
+		WaiterRegistered, StartAsked, RunStarted, StartDisproved, StopAccepted}
+}
+
+// AboutUser says whether the event is a fact about a user: written once on the
+// user, then carried to each of the user's sessions.
+func (k Kind) AboutUser() bool {
+	switch k {
+	case SignOut, RevokeInteractive, RevokeBackground, UserDisabled, UserEnabled, UserDeleted, AccessRemoved, InteractiveExpired, NotebookClosed:
+		return true
+	}
+	return false
+}
+
+// Event is something that happened. Which fields count depends on the kind;
+// inbound refuses an event that lacks one its kind needs.
+type Event struct {
+	ID          string // the sender's id of it; duplicates share it. "" for ticks
+	Kind        Kind
+	At          time.Time // when it was so: the event's own time
+	Known       time.Time // when Nightshift first knew; zero: now
+	User        string    // the affected user, never the acting one
+	By          string    // who caused it
+	Evidence    string    // where it can be looked up, when that is not ID
+	Interactive InteractiveSession
+	Run         workload.Ref // the run it names; zero: none
+	Domain      string       // identity-propagation-off
+	Since       time.Time    // idle-since
+	Busy        bool         // idle-since
+	State       workload.State
+	Detail      string        // the engine's own words
+	Token       string        // waiter-registered
+	MaxRuntime  time.Duration // run-observed of an adopted run: read from the engine; 0: not given
+}
+
+// EffectKind is something to be done, in the imperative.
+type EffectKind string
+
+// The effects. The first four are those of `nightshift decide`.
+const (
+	Stop          EffectKind = "stop"
+	Notify        EffectKind = "notify" // tell the user why it ends
+	Alert         EffectKind = "alert"  // tell an administrator what is unclear
+	ReleaseWaiter EffectKind = "release-waiter"
+	Watch         EffectKind = "watch"    // see that the endpoint is watched
+	Announce      EffectKind = "announce" // say on our bus what the session has become
+	Notice        EffectKind = "notice"   // tell the user that the end is near (S4.6)
+	Page          EffectKind = "page"     // a stop is not confirmed after PageAfter (S2.6)
+)
+
+// Effect is work to do because of a decision, stored with it. Its identity is
+// its session, the version that caused it and its kind.
+type Effect struct {
+	Kind   EffectKind
+	Reason string        // for an alert its name, for an announcement its kind
+	Text   string        // what a person is told
+	Before time.Duration // notice: how long before the end
+}
+
+// Wanted says whether the effect still makes sense for what the session has
+// become; a late or repeated effect that does not is dropped.
+func (e Effect) Wanted(s Session) bool {
+	switch e.Kind {
+	case Stop, Page:
+		return s.Status == Ending
+	case ReleaseWaiter:
+		return s.Status == Ended
+	case Watch:
+		return s.Status != Ended
+	case Notice:
+		return s.Status == Active
+	}
+	return true // Notify, Alert, Announce: said once, true when decided
+}
+
+// Decision is the answer of a rule.
+type Decision struct {
+	Next    Session
+	Effects []Effect
+	Ignored string // why nothing happened; "" when something did
+	Changed bool   // Next differs from what was asked about, or there are effects: it must be committed
+}
+
+// EffectID names one effect for the far end, so that repeating it is harmless.
+func EffectID(sessionID string, version int64, kind EffectKind) string {
+	return sessionID + "-" + strconv.FormatInt(version, 10) + "-" + string(kind)
+}

@@ -1,0 +1,144 @@
+// Package workload names what Nightshift watches: engines, their runs and the
+// states a run can be in. It knows AWS's words and how they are normalised; it
+// must not know users, policy or how a service is called.
+package workload
+
+import "time"
+
+// Engine is the service that executes a run.
+type Engine string
+
+// The six engines. The names are those of the run machine's input and of
+// `nightshift decide`.
+const (
+	Livy                Engine = "livy"
+	EMRContainers       Engine = "emr-containers"
+	SageMakerTraining   Engine = "sagemaker-training"
+	SageMakerProcessing Engine = "sagemaker-processing"
+	SageMakerPipeline   Engine = "sagemaker-pipeline"
+	EMRNotebook         Engine = "emr-notebook"
+)
+
+// Engines lists every engine, in the order they are shown to people.
+func Engines() []Engine {
+	return []Engine{Livy, EMRContainers, SageMakerTraining, SageMakerProcessing, SageMakerPipeline, EMRNotebook}
+}
+
+// Cap is the longest the engine itself lets a run be RUNNING; 0 means it sets
+// no such limit. SageMaker API reference: training 28 days, processing 9 days.
+func (e Engine) Cap() time.Duration {
+	switch e {
+	case SageMakerTraining:
+		return 28 * 24 * time.Hour
+	case SageMakerProcessing:
+		return 9 * 24 * time.Hour
+	}
+	return 0
+}
+
+// OnSageMaker says whether the run belongs to SageMaker Studio's application.
+func (e Engine) OnSageMaker() bool {
+	return e == SageMakerTraining || e == SageMakerProcessing || e == SageMakerPipeline
+}
+
+// Kind is the kind of a Livy run; other engines have none.
+type Kind string
+
+// Livy's kinds. Only an interactive session can be a user background session.
+const (
+	LivySession   Kind = "livy-session"
+	LivyBatch     Kind = "livy-batch"
+	LivyStreaming Kind = "livy-streaming"
+)
+
+// Kinds lists Livy's kinds.
+func Kinds() []Kind { return []Kind{LivySession, LivyBatch, LivyStreaming} }
+
+// Application is what a Livy run computes with.
+type Application string
+
+// The applications EMR's documentation tells apart.
+const (
+	Spark Application = "spark"
+	Hive  Application = "hive"
+)
+
+// Applications lists the known applications.
+func Applications() []Application { return []Application{Spark, Hive} }
+
+// State is a run's state, normalised over the engines.
+type State string
+
+// States a run passes through; Gone means a complete listing no longer has it
+// and a describe (or a 404) confirmed that.
+const (
+	Pending   State = "PENDING"
+	Running   State = "RUNNING"
+	Idle      State = "IDLE"
+	Stopping  State = "STOPPING"
+	Succeeded State = "SUCCEEDED"
+	Stopped   State = "STOPPED"
+	Failed    State = "FAILED"
+	Gone      State = "GONE"
+)
+
+// States lists every state.
+func States() []State {
+	return []State{Pending, Running, Idle, Stopping, Succeeded, Stopped, Failed, Gone}
+}
+
+// Over says whether a run in this state has ended for good.
+func (s State) Over() bool {
+	return s == Succeeded || s == Stopped || s == Failed || s == Gone
+}
+
+// Ref names one run uniquely: the endpoint that lists it and the id it has
+// there. An endpoint is written "<api>/<account or cluster>[/<region>]", for
+// example "livy/j-1YONHTCP3YZKC", "emr-containers/123456789012/us-east-1" or
+// "sagemaker/123456789012/us-east-1".
+type Ref struct {
+	Endpoint string
+	ID       string
+}
+
+// Run is what is known of one piece of work.
+type Run struct {
+	Engine      Engine
+	Endpoint    string
+	ID          string        // "" until the start has been seen
+	Kind        Kind          // Livy only; "" is unknown
+	Application Application   // Livy only; "" is unknown
+	MaxRuntime  time.Duration // MaxRuntimeInSeconds; 0 is not given
+	Domain      string        // SageMaker domain id; "" is unknown
+}
+
+// Ref is the run's unique name.
+func (r Run) Ref() Ref { return Ref{Endpoint: r.Endpoint, ID: r.ID} }
+
+// Observation is what an engine said of one run at one moment.
+type Observation struct {
+	Run          Run
+	Name         string // the engine's own name of it, for people
+	State        State
+	At           time.Time // when it was so: the engine's own time where it gives one, else when it was asked
+	CreatedAt    time.Time // zero: the engine does not say (Livy)
+	RunningSince time.Time // zero: the engine does not say
+	Activity     Activity  // Livy interactive sessions only
+	Stamp        string    // the session id Nightshift stamped on it; "" for runs it did not start
+	User         string    // the user the run itself names (tag nightshift:user, proxyUser, …); "" is unknown
+	Detail       string    // the engine's own words: failure reason, state details
+}
+
+// Activity is what statements tell about a Livy session.
+type Activity struct {
+	Known bool
+	Busy  bool      // a statement is running or waiting
+	Since time.Time // when the last statement finished; zero where there has been none
+}
+
+// Listing is one look at an endpoint.
+type Listing struct {
+	Runs         []Observation
+	Complete     bool // false: pages are missing; absence then proves nothing
+	Unidentified int  // live runs without any durable name (a Livy session in local mode); never adopted
+}
