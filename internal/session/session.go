@@ -104,8 +104,8 @@ type InteractiveSession struct {
 // Known says whether anything at all is known of it.
 func (i InteractiveSession) Known() bool { return i != InteractiveSession{} }
 
-// comparable says whether both name a session in the same source's words.
-func (i InteractiveSession) comparable(o InteractiveSession) bool {
+// sameSource says whether both name a session in the same source's words.
+func (i InteractiveSession) sameSource(o InteractiveSession) bool {
 	return i.Source != "" && i.Source == o.Source && i.ID != "" && o.ID != ""
 }
 

@@ -1,0 +1,36 @@
+// Command nightshift is Nightshift's command line: the pure decision, the demo
+// and the local system. It wires; it decides nothing itself.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		if !errors.Is(err, errShown) {
+			fmt.Fprintln(os.Stderr, "nightshift: "+err.Error())
+		}
+		os.Exit(1)
+	}
+}
+
+// errShown is an error whose text the person has already read.
+var errShown = errors.New("shown")
+
+func run(args []string) error {
+	root := &cobra.Command{
+		Use:           "nightshift",
+		Short:         "Let long AWS work go on after sign-out where policy allows it, and stop it in time where not",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(decideCommand())
+	root.SetArgs(args)
+	return root.Execute()
+}

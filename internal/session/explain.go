@@ -1,0 +1,75 @@
+package session
+
+import (
+	"strings"
+	"time"
+)
+
+// WhereDuration says where an administrator changes the duration (S2.8).
+const WhereDuration = "An administrator changes the duration in the IAM Identity Center console: Settings, Authentication, Session duration."
+
+// phrase is a cause as a clause.
+func phrase(c Cause) string {
+	switch c {
+	case CauseSignOut:
+		return "the user signed out"
+	case CauseInteractiveExpired:
+		return "the interactive session expired"
+	case CauseInteractiveRevoked:
+		return "an administrator revoked the interactive session"
+	case CauseNotebookClosed:
+		return "the notebook or Studio was closed"
+	case CauseBackgroundExpired:
+		return "the background session expired"
+	case CauseBackgroundRevoked:
+		return "an administrator revoked the background session"
+	case CauseUserDisabled:
+		return "the user was disabled"
+	case CauseUserDeleted:
+		return "the user was deleted"
+	case CauseAccessRemoved:
+		return "the user's access was removed"
+	case CauseStopRequested:
+		return "a stop was requested"
+	case CauseWaiterAborted:
+		return "the execution that waited for it was aborted or timed out"
+	case CauseIdle:
+		return "it was idle for longer than allowed"
+	case CauseKernelStopped:
+		return "the kernel was stopped or restarted"
+	case CauseMaxRuntime:
+		return "it reached its own MaxRuntimeInSeconds"
+	case CauseEngineLimit:
+		return "it reached the longest runtime the engine allows"
+	case CauseTenantLimit:
+		return "it reached the tenant limit"
+	case CauseClusterTerminated:
+		return "its cluster was terminated"
+	case CauseFinished:
+		return "it finished"
+	case CauseFailed:
+		return "it failed"
+	case CauseStoppedElsewhere:
+		return "somebody stopped it outside Nightshift"
+	case CauseLost:
+		return "it is gone and nobody said why"
+	case CauseZombie:
+		return "it was still alive after its session had ended"
+	}
+	return "of an unknown cause"
+}
+
+// Explain tells a user why the session ends (S2.8).
+func Explain(s Session) string {
+	run := s.Run.ID
+	if run == "" {
+		run = "still being started"
+	}
+	return "Your run (" + string(s.Run.Engine) + ", " + run + ") ends because " + phrase(s.End.Cause) + ". " + WhereDuration
+}
+
+// ExplainNotice tells a user that the end is near.
+func ExplainNotice(s Session) string {
+	return "Your run (" + string(s.Run.Engine) + ", " + s.Run.ID + ") ends at " + s.Deadline.UTC().Format(time.RFC3339) +
+		", by its " + strings.ReplaceAll(string(s.DeadlineSource), "-", " ") + ". " + WhereDuration
+}

@@ -1,0 +1,56 @@
+package session
+
+import (
+	"time"
+
+	"nightshift/internal/workload"
+)
+
+// Opening is what a session is opened with.
+type Opening struct {
+	ID          string
+	User        string
+	Run         workload.Run
+	Origin      Origin
+	At          time.Time // the opening; for adopted runs the run's creation (S2.10)
+	Interactive InteractiveSession
+	Facts       Facts
+	Previous    string
+	// Zombie is the cause the session before ended for, when the run was found
+	// alive after that; the session is then born ENDING (S2.3).
+	Zombie Cause
+}
+
+// Open decides what a new session is: its mode, its deadline, and what facts
+// about the user already mean for it. The answer's Next has Version 1.
+func Open(o Opening, p Policy, u UserFacts, now time.Time) Decision {
+	facts := o.Facts
+	facts.Instance = p.InstanceBackground
+	mode, why := decideMode(facts, o.Run, p)
+	own, reason := ownLimit(mode, o.At, o.Interactive, p)
+	st := &step{p: p, now: now, s: Session{
+		ID: o.ID, User: o.User, Run: o.Run, Status: Active, Mode: mode, Origin: o.Origin, Previous: o.Previous,
+		OpenedAt: o.At, RecordedAt: now, Policy: p, Facts: facts, Interactive: o.Interactive,
+		Why: append(why, reason), Own: own, DeadlineSource: SourceNone,
+	}}
+	st.s = st.s.withDeadline(now)
+	st.effect(Effect{Kind: Announce, Reason: "session-opened"})
+	st.effect(Effect{Kind: Watch})
+	if mode == ModeUnknown {
+		st.alert("mode-unknown", "The session's mode is unknown: "+why[0]+".")
+	}
+	if o.Zombie != "" {
+		st.end(CauseZombie, Event{At: now, By: "nightshift", Evidence: "alive after session " + o.Previous + " ended, cause " + string(o.Zombie)})
+	}
+	// What is known of the user already holds for a session opened now, or opened
+	// before the news of it arrived.
+	for _, f := range u.Facts {
+		if f.Run != (workload.Ref{}) && f.Run != o.Run.Ref() {
+			continue
+		}
+		st.e = f
+		st.run()
+	}
+	st.s.Version = 1
+	return st.decision(Session{})
+}
