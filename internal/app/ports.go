@@ -7,6 +7,7 @@ import (
 	"context"
 	"time"
 
+	"nightshift/internal/cadence"
 	"nightshift/internal/proof"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
@@ -26,6 +27,7 @@ type Entry struct {
 	Deadline  time.Time
 	Source    session.Source
 	Cause     session.Cause
+	Note      string // why the event changed neither status, mode nor deadline; "" otherwise
 	Effects   []session.Effect
 	Previous  string // hash of the entry before; proof.Genesis for the first
 	Hash      string // of this entry, Hash and Done left out
@@ -62,7 +64,12 @@ type Commit struct {
 // Lease is what a singleton execution (watch, drain) of an endpoint holds.
 type Lease struct {
 	Generation int64     // of the newest execution; names it
-	Until      time.Time // it is presumed dead after this
+	Until      time.Time // it is presumed dead after this; zero: released
+	// EmptySince is since when it has found nothing to do, and EmptyWake the
+	// endpoint's Wake then; it is released only when both have stayed so for
+	// longer than an index lags.
+	EmptySince time.Time
+	EmptyWake  int64
 }
 
 // Endpoint is the record of one endpoint: who watches and drains it.
@@ -72,8 +79,9 @@ type Endpoint struct {
 	Version    int64  // 0: never written
 	Watch      Lease
 	Drain      Lease
-	Wake       int64     // bumped when work for watch or drain appears
-	LastListed time.Time // when it was last listed completely
+	Wake       int64          // bumped when work for watch or drain appears
+	LastListed time.Time      // when it was last listed completely
+	Stops      cadence.Bucket // of stop requests; the one drain is the shared rate limiter
 }
 
 // Parked is an event that could not be used (S3.6).
@@ -89,8 +97,8 @@ type Parked struct {
 // thing by its id are strongly consistent; list reads are not, unless said.
 type Store interface {
 	// Open writes state, first history entry, the run's claim (when Run.ID is
-	// known) and the condition on the user's facts in one transaction. It fails
-	// with *OpenConflict.
+	// known; it may be this session's already) and the condition on the user's
+	// facts in one transaction. It fails with *OpenConflict.
 	Open(ctx context.Context, o Opening) error
 	// Session reads one session; NotFound where there is none.
 	Session(ctx context.Context, id string) (session.Session, error)
@@ -201,13 +209,33 @@ type Start struct {
 
 // Identity answers facts about users and applications.
 type Identity interface {
-	// Background reads the application's switch for the run's service:
-	// GetApplicationSessionConfiguration. Unknown, with the error, where it
-	// cannot be read.
-	Background(ctx context.Context, run workload.Run) (session.Tri, error)
+	// Facts reads what a run's mode depends on. A fact that cannot be read stays
+	// unknown; the error says which, and the facts are usable all the same.
+	Facts(ctx context.Context, user string, run workload.Run) (session.Facts, error)
+	// Status reads a user's status from the identity store.
+	Status(ctx context.Context, user string) (UserStatus, error)
+	// Access says whether any assignment still gives the user the application;
+	// Unknown, with the error, where that cannot be read.
+	Access(ctx context.Context, user, application string) (session.Tri, error)
 	// Replay gives the identity events recorded after a moment, in the form in
 	// which they would have arrived (S3.5c).
 	Replay(ctx context.Context, after time.Time) ([][]byte, error)
+}
+
+// UserStatus is what the identity store says of a user.
+type UserStatus string
+
+// The statuses: UserStatus of DescribeUser; deleted where it knows no such user.
+const (
+	UserEnabled  UserStatus = "ENABLED"
+	UserDisabled UserStatus = "DISABLED"
+	UserDeleted  UserStatus = "DELETED"
+)
+
+// Meter counts and measures; names are those of package obs.
+type Meter interface {
+	Count(name string, n int)
+	Lateness(name string, d time.Duration)
 }
 
 // Starter starts state machine executions. A name already taken is success.
@@ -246,6 +274,10 @@ type Announcement struct {
 	Effect  session.Effect
 	Orphan  workload.Observation
 }
+
+// Parse makes a message of the bytes of an event; its errors are of kind
+// Invalid and name the field.
+type Parse func(body []byte, received time.Time) (Message, error)
 
 // Parallel runs the tasks, at most limit at once, and returns when all have
 // returned. Production uses goroutines; the local system one virtual clock.

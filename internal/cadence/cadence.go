@@ -16,6 +16,7 @@ const (
 	ReplayBack   = 30 * time.Minute // how far each replay reaches back: CloudTrail delivers late, typically 5, at most about 15 minutes
 	BackoffMax   = 30 * time.Second // a stop is asked again at least this often (S2.6)
 	MinimumAge   = 2 * time.Minute  // absence of a run younger than this proves nothing
+	StartWithin  = 15 * time.Minute // a session whose start was not even asked for by then is closed
 	IndexLag     = 30 * time.Second // an index read later than this after a write has seen it; DynamoDB documents no bound, seconds are seen
 	EffectLinger = 60 * time.Second // effects undone for longer are carried out by the sweep
 )
@@ -26,11 +27,11 @@ const (
 const (
 	HistoryEventsMax = 25_000
 	RoundsMax        = 1_000
-	TaskTimeout      = 120 * time.Second // of each function called by a machine
-	TaskAttempts     = 3                 // retries of a task after the first try
+	TaskTimeout      = 60 * time.Second // of each function called by a machine
+	TaskAttempts     = 3                // retries of a task after the first try
 	// LeaseSlack is added to a wait to get a lease: the function's timeout and
 	// all its retries, with their pauses, fit in it.
-	LeaseSlack = (TaskAttempts+1)*TaskTimeout + 2*time.Minute
+	LeaseSlack = (TaskAttempts+1)*TaskTimeout + time.Minute
 )
 
 // Next is the pause before an endpoint is listed again, given the age of its

@@ -477,9 +477,8 @@ func (st *step) startDisproved() {
 }
 
 func (st *step) stopAccepted() {
-	if !st.s.End.Asked.IsZero() {
-		st.ignored = "a stop request was accepted before"
-		return
+	if st.s.End.Asked.IsZero() {
+		st.s.End.Asked = st.e.At
 	}
-	st.s.End.Asked = st.e.At
+	st.s.End.AskedLast = latest(st.s.End.AskedLast, st.e.At)
 }

@@ -144,6 +144,7 @@ type End struct {
 	Known     time.Time // when Nightshift first knew of the cause
 	Decided   time.Time
 	Asked     time.Time // the engine accepted a stop request
+	AskedLast time.Time // it accepted the newest one
 	Confirmed time.Time // seen over
 }
 
@@ -184,6 +185,7 @@ type Session struct {
 	End          End
 	PagedAt      time.Time
 	Noticed      time.Duration // the shortest notice already given before the deadline
+	Head         string        // hash of the newest history entry
 	Recent       []string      // ids of the newest events applied, oldest first, at most RecentMax
 }
 

@@ -1,0 +1,189 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"nightshift/internal/fault"
+	"nightshift/internal/session"
+	"nightshift/internal/workload"
+)
+
+// App is Nightshift's use cases over its ports. It keeps no state of its own
+// and is safe for concurrent use.
+type App struct {
+	Store     Store
+	Engines   map[string]Engine // by the api part of an endpoint's id
+	Identity  Identity
+	Starter   Starter
+	Waiters   Waiters
+	Announcer Announcer
+	Parallel  Parallel
+	Parse     Parse
+	Meter     Meter
+	Log       *slog.Logger
+	Now       func() time.Time
+	// Endpoints are the endpoints to look at even before a run of theirs is
+	// known (S3.5a).
+	Endpoints []string
+}
+
+// raceMax bounds how often a lost race is decided again. Contention on one
+// session is two or three writers; reaching the limit answers Conflict and the
+// event is redelivered.
+const raceMax = 20
+
+// engine gives the engine of an endpoint.
+func (a *App) engine(endpoint string) (Engine, error) {
+	e, ok := a.Engines[api(endpoint)]
+	if !ok {
+		return nil, fault.Newf("find the engine", fault.Invalid, "endpoint %q: no engine is configured for %q", endpoint, api(endpoint))
+	}
+	return e, nil
+}
+
+// api is the part of an endpoint's id before the first slash.
+func api(endpoint string) string {
+	name, _, _ := strings.Cut(endpoint, "/")
+	return name
+}
+
+// Apply is the one door to a session: load, decide, commit; a lost race is
+// decided again. It answers the session as it then is.
+func (a *App) Apply(ctx context.Context, id string, e session.Event) (session.Session, error) {
+	if e.Known.IsZero() {
+		e.Known = a.Now()
+	}
+	var conflict error
+	for range raceMax {
+		s, err := a.Store.Session(ctx, id)
+		if err != nil {
+			return session.Session{}, fmt.Errorf("apply %s: %w", e.Kind, err)
+		}
+		if s.Seen(e.ID) {
+			return s, nil
+		}
+		policy, err := a.Store.Policy(ctx)
+		if err != nil {
+			return s, fmt.Errorf("apply %s: %w", e.Kind, err)
+		}
+		now := a.Now()
+		d := session.Decide(s, e, policy, now)
+		if !d.Changed {
+			return s, nil
+		}
+		claim := s.Run.ID == "" && d.Next.Run.ID != ""
+		next, entry, err := sealed(s, d, e, now)
+		if err != nil {
+			return s, err
+		}
+		conflict = a.Store.Commit(ctx, Commit{Next: next, Entry: entry, Claim: claim})
+		if conflict == nil {
+			a.measure(next, s)
+			return next, nil
+		}
+		if !fault.Is(conflict, fault.Conflict) {
+			return s, fmt.Errorf("apply %s: %w", e.Kind, conflict)
+		}
+	}
+	return session.Session{}, fmt.Errorf("apply %s: %d races lost: %w", e.Kind, raceMax, conflict)
+}
+
+// sealed gives a decision its version and its link in the chain.
+func sealed(before session.Session, d session.Decision, e session.Event, now time.Time) (session.Session, Entry, error) {
+	next := d.Next
+	next.Version = before.Version + 1
+	if e.ID != "" {
+		next.Recent = append(append([]string(nil), next.Recent...), e.ID)
+		if extra := len(next.Recent) - session.RecentMax; extra > 0 {
+			next.Recent = next.Recent[extra:]
+		}
+	}
+	entry := Entry{
+		SessionID: next.ID, Version: next.Version, At: now, Event: e, From: before.Status, To: next.Status,
+		Mode: next.Mode, Deadline: next.Deadline, Source: next.DeadlineSource, Cause: next.End.Cause,
+		Note: d.Ignored, Effects: d.Effects, Previous: before.Head,
+	}
+	hash, err := entry.Seal()
+	if err != nil {
+		return next, entry, err
+	}
+	entry.Hash, next.Head = hash, hash
+	return next, entry, nil
+}
+
+// measure publishes how late a stop was, once it is confirmed (S2.1).
+func (a *App) measure(now, before session.Session) {
+	if now.Status != session.Ended || before.Status == session.Ended {
+		return
+	}
+	a.Meter.Count(MetricEnded, 1)
+	if before.Status == session.Ending {
+		a.Meter.Lateness(MetricStopLateness, now.End.Confirmed.Sub(now.End.Known))
+		a.Meter.Lateness(MetricStopLatenessHappened, now.End.Confirmed.Sub(now.End.Happened))
+	}
+}
+
+// Names of what is counted and measured.
+const (
+	MetricEnded                = "SessionsEnded"
+	MetricStopLateness         = "StopLateness"            // known to confirmed
+	MetricStopLatenessHappened = "StopLatenessFromOwnTime" // the event's own time to confirmed
+	MetricParked               = "EventsParked"
+	MetricUnrecognised         = "IdentityEventsUnrecognised"
+	MetricIgnored              = "EventsIgnored"
+	MetricOrphans              = "OrphansFound"
+	MetricUnidentified         = "RunsUnidentified"
+)
+
+// digest makes a short stable id of parts.
+func digest(parts ...string) string {
+	h := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(h[:])[:24]
+}
+
+// SessionOfExecution is the id of the session that an execution of the run
+// machine opens; a redrive opens the same one.
+func SessionOfExecution(arn string) string { return "s-" + digest("execution", arn) }
+
+// SessionOfRun is the id of the session of a run that Nightshift did not start.
+func SessionOfRun(run workload.Ref) string { return "s-" + digest("run", run.Endpoint, run.ID) }
+
+// pages walks an index read to its end.
+func pages(read func(cursor string) (Page, error), each func(session.Session)) error {
+	cursor := ""
+	for {
+		page, err := read(cursor)
+		if err != nil {
+			return err
+		}
+		for _, s := range page.Sessions {
+			each(s)
+		}
+		if page.Next == "" {
+			return nil
+		}
+		cursor = page.Next
+	}
+}
+
+// applyAll applies an event to many sessions, each even if another fails.
+func (a *App) applyAll(ctx context.Context, ids []string, e session.Event) error {
+	errs := make([]error, len(ids))
+	tasks := make([]func(context.Context), len(ids))
+	for i, id := range ids {
+		tasks[i] = func(ctx context.Context) { _, errs[i] = a.Apply(ctx, id, e) }
+	}
+	a.Parallel(ctx, fanOutParallel, tasks)
+	return errors.Join(errs...)
+}
+
+// fanOutParallel is how many sessions of a user are written at once; more would
+// only queue at the table.
+const fanOutParallel = 16

@@ -1,0 +1,165 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+
+	"nightshift/internal/cadence"
+	"nightshift/internal/session"
+	"nightshift/internal/workload"
+)
+
+// Drain is one round of the drain of an endpoint: confirm by a listing what has
+// stopped, ask the others within the endpoint's rate, and say when to come
+// again. One drain per endpoint is the shared rate limiter (S2.6, S2.9).
+func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Round, error) {
+	if _, held, err := a.hold(ctx, endpoint, draining, generation); err != nil || !held {
+		return Round{Done: !held && err == nil}, err
+	}
+	engine, err := a.engine(endpoint)
+	if err != nil {
+		return Round{}, err
+	}
+	listing, err := engine.List(ctx, endpoint)
+	if err != nil {
+		return Round{}, fmt.Errorf("drain endpoint %s: %w", endpoint, err)
+	}
+	waiting, errs := a.confirm(ctx, engine, endpoint, listing)
+	errs = append(errs, a.ask(ctx, engine, endpoint, waiting))
+	left, err := a.ending(ctx, endpoint)
+	if err != nil {
+		return Round{}, errors.Join(append(errs, err)...)
+	}
+	for _, e := range errs {
+		if e != nil {
+			// One run that will not stop must not keep the others from being asked.
+			a.Log.Warn("drain", "endpoint", endpoint, "error", e.Error())
+		}
+	}
+	if len(left) == 0 {
+		done, err := a.idle(ctx, endpoint, draining, generation)
+		return Round{Done: done, Wait: cadence.DrainEvery}, err
+	}
+	return Round{Left: len(left), Wait: cadence.DrainEvery}, a.busy(ctx, endpoint, draining, generation)
+}
+
+// ending lists the endpoint's sessions that must end.
+func (a *App) ending(ctx context.Context, endpoint string) ([]session.Session, error) {
+	sessions, err := a.live(ctx, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	ending := sessions[:0]
+	for _, s := range sessions {
+		if s.Status == session.Ending {
+			ending = append(ending, s)
+		}
+	}
+	return ending, nil
+}
+
+// confirm brings a listing to the sessions that must end and answers those
+// whose runs are still to be asked.
+func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listing workload.Listing) ([]session.Session, []error) {
+	ending, err := a.ending(ctx, endpoint)
+	if err != nil {
+		return nil, []error{err}
+	}
+	runs, stamps := map[workload.Ref]workload.Observation{}, map[string]workload.Observation{}
+	for _, o := range listing.Runs {
+		runs[o.Run.Ref()] = o
+		if o.Stamp != "" {
+			stamps[o.Stamp] = o
+		}
+	}
+	var waiting []session.Session
+	var errs []error
+	for _, s := range ending {
+		o, there := runs[s.Run.Ref()]
+		if !there {
+			o, there = stamps[s.ID]
+		}
+		switch {
+		case there:
+			errs = append(errs, a.see(ctx, s, o, ""))
+			if s.Run.ID == "" {
+				s.Run.ID = o.Run.ID
+			}
+			if !o.State.Over() && o.State != workload.Stopping {
+				waiting = append(waiting, s)
+			}
+		case listing.Complete:
+			errs = append(errs, a.absent(ctx, engine, s))
+		}
+	}
+	return waiting, errs
+}
+
+// ask sends stop requests: earliest cause first, fair between users, never
+// beyond the endpoint's bucket, again at least each BackoffMax (S2.6, S2.9).
+func (a *App) ask(ctx context.Context, engine Engine, endpoint string, waiting []session.Session) error {
+	now := a.Now()
+	due := waiting[:0]
+	for _, s := range waiting {
+		if s.End.AskedLast.IsZero() || now.Sub(s.End.AskedLast) >= cadence.BackoffMax {
+			due = append(due, s)
+		}
+	}
+	due, err := a.allowed(ctx, endpoint, fair(due))
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(due))
+	tasks := make([]func(context.Context), len(due))
+	for i, s := range due {
+		tasks[i] = func(ctx context.Context) { errs[i] = a.stop(ctx, engine, s) }
+	}
+	a.Parallel(ctx, cadence.StopParallel, tasks)
+	return errors.Join(errs...)
+}
+
+func (a *App) stop(ctx context.Context, engine Engine, s session.Session) error {
+	if err := engine.Stop(ctx, s.Run); err != nil {
+		return fmt.Errorf("stop run of session %s: %w", s.ID, err)
+	}
+	_, err := a.Apply(ctx, s.ID, session.Event{Kind: session.StopAccepted, At: a.Now()})
+	return err
+}
+
+// allowed takes tokens from the endpoint's bucket and answers as many sessions
+// as there were tokens.
+func (a *App) allowed(ctx context.Context, endpoint string, due []session.Session) ([]session.Session, error) {
+	if len(due) == 0 {
+		return nil, nil
+	}
+	now, rate := a.Now(), cadence.StopRate(api(endpoint))
+	n := 0
+	_, _, err := a.change(ctx, endpoint, func(e *Endpoint) bool {
+		bucket, ok := e.Stops, true
+		for n = 0; n < len(due); n++ {
+			if bucket, ok = rate.Take(bucket, 1, now); !ok {
+				break
+			}
+		}
+		e.Stops = bucket
+		return n > 0
+	})
+	if err != nil {
+		return nil, err
+	}
+	return due[:n], nil
+}
+
+// fair orders sessions by the earliest cause, taking one of each user in turn.
+func fair(due []session.Session) []session.Session {
+	sort.SliceStable(due, func(i, j int) bool { return due[i].End.Known.Before(due[j].End.Known) })
+	turn, turns := map[string]int{}, map[string]int{}
+	for _, s := range due {
+		turns[s.ID] = turn[s.User]
+		turn[s.User]++
+	}
+	sort.SliceStable(due, func(i, j int) bool { return turns[due[i].ID] < turns[due[j].ID] })
+	return due
+}

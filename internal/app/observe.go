@@ -1,0 +1,255 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"nightshift/internal/cadence"
+	"nightshift/internal/fault"
+	"nightshift/internal/session"
+	"nightshift/internal/workload"
+)
+
+// Round is what one look at an endpoint tells the execution that asked.
+type Round struct {
+	Done bool          // this execution has nothing more to do
+	Left int           // sessions that are alive (watch) or must still end (drain)
+	Wait time.Duration // until the next round
+}
+
+// Watch is one round of the watch of an endpoint: list it, bring what was seen
+// to the records, and say when to look again.
+func (a *App) Watch(ctx context.Context, endpoint string, generation int64) (Round, error) {
+	if _, held, err := a.hold(ctx, endpoint, watching, generation); err != nil || !held {
+		return Round{Done: !held && err == nil}, err
+	}
+	left, youngest, err := a.look(ctx, endpoint)
+	if err != nil {
+		return Round{}, err
+	}
+	if left == 0 {
+		done, err := a.idle(ctx, endpoint, watching, generation)
+		return Round{Done: done, Wait: cadence.Young}, err
+	}
+	if err := a.busy(ctx, endpoint, watching, generation); err != nil {
+		return Round{}, err
+	}
+	return Round{Left: left, Wait: cadence.Next(youngest)}, nil
+}
+
+// look lists an endpoint once and applies what it saw through the one door. It
+// answers how many sessions are alive and the age of the youngest run.
+func (a *App) look(ctx context.Context, endpoint string) (live int, youngest time.Duration, err error) {
+	engine, err := a.engine(endpoint)
+	if err != nil {
+		return 0, 0, err
+	}
+	sessions, err := a.live(ctx, endpoint)
+	if err != nil {
+		return 0, 0, err
+	}
+	began := a.Now()
+	listing, err := engine.List(ctx, endpoint)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at endpoint %s: %w", endpoint, err)
+	}
+	a.Meter.Count(MetricUnidentified, listing.Unidentified)
+	seen, errs := a.match(ctx, sessions, listing, began)
+	for _, s := range sessions {
+		if _, there := seen[s.ID]; !there && listing.Complete {
+			errs = append(errs, a.absent(ctx, engine, s))
+		}
+	}
+	if listing.Complete {
+		_, _, err := a.change(ctx, endpoint, func(e *Endpoint) bool { e.LastListed = began; return true })
+		errs = append(errs, err)
+	}
+	live, youngest, err = a.ages(ctx, endpoint)
+	return live, youngest, errors.Join(append(errs, err)...)
+}
+
+// match brings each run of a listing to its session, adopting those without.
+func (a *App) match(ctx context.Context, sessions []session.Session, listing workload.Listing, began time.Time) (map[string]bool, []error) {
+	byID, byRun := map[string]session.Session{}, map[workload.Ref]session.Session{}
+	for _, s := range sessions {
+		byID[s.ID] = s
+		if s.Run.ID != "" {
+			byRun[s.Run.Ref()] = s
+		}
+	}
+	seen := map[string]bool{}
+	var errs []error
+	for _, o := range listing.Runs {
+		s, known := byRun[o.Run.Ref()]
+		if !known && o.Stamp != "" {
+			s, known = byID[o.Stamp]
+		}
+		if known {
+			seen[s.ID] = true
+			errs = append(errs, a.see(ctx, s, o, ""))
+			continue
+		}
+		errs = append(errs, a.discover(ctx, o, began))
+	}
+	return seen, errs
+}
+
+// ages counts the endpoint's live sessions and finds its youngest run.
+func (a *App) ages(ctx context.Context, endpoint string) (live int, youngest time.Duration, err error) {
+	sessions, err := a.live(ctx, endpoint)
+	if err != nil {
+		return 0, 0, err
+	}
+	youngest = cadence.YoungFor
+	for _, s := range sessions {
+		youngest = min(youngest, a.Now().Sub(s.OpenedAt))
+	}
+	return len(sessions), youngest, nil
+}
+
+// see applies what was seen of a session's run, where it is news.
+func (a *App) see(ctx context.Context, s session.Session, o workload.Observation, eventID string) error {
+	if s.Run.ID == "" {
+		var err error
+		if s, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: o.At, Run: o.Run.Ref(), Evidence: "found by its stamp"}); err != nil {
+			return err
+		}
+	}
+	if o.State.Over() && !plausible(s, o) {
+		return nil
+	}
+	if news(s, o) {
+		e := session.Event{ID: eventID, Kind: session.RunObserved, At: o.At, State: o.State, Run: o.Run.Ref(), Detail: o.Detail, MaxRuntime: o.Run.MaxRuntime, Evidence: "listing"}
+		if !o.RunningSince.IsZero() && o.State == workload.Running {
+			e.At = o.RunningSince
+		}
+		var err error
+		if s, err = a.Apply(ctx, s.ID, e); err != nil {
+			return err
+		}
+	}
+	return a.activity(ctx, s, o)
+}
+
+// plausible: a run that is over ended after it was started; an older word is
+// about a namesake.
+func plausible(s session.Session, o workload.Observation) bool {
+	return s.StartAskedAt.IsZero() || o.State == workload.Gone || !o.At.Before(s.StartAskedAt.Add(-clockSkew))
+}
+
+// clockSkew is how far an engine's clock may be behind ours.
+const clockSkew = time.Minute
+
+// news says whether an observation can change the session: a listing repeats
+// what is known each minute.
+func news(s session.Session, o workload.Observation) bool {
+	switch {
+	case o.State.Over():
+		return true
+	case s.Status != session.Active:
+		return false
+	case s.Run.MaxRuntime == 0 && o.Run.MaxRuntime > 0:
+		return true
+	case o.State == workload.Running:
+		return s.RunningSince.IsZero() || !o.RunningSince.IsZero() && o.RunningSince.Before(s.RunningSince) || !s.Activity.At.IsZero() && !s.Activity.Busy
+	case o.State == workload.Idle:
+		return s.RunningSince.IsZero() || s.Activity.At.IsZero() || s.Activity.Busy
+	}
+	return false
+}
+
+// activity applies what the statements of a Livy session tell (S2.2).
+func (a *App) activity(ctx context.Context, s session.Session, o workload.Observation) error {
+	k := o.Activity
+	if s.Status != session.Active || !k.Known || o.State.Over() {
+		return nil
+	}
+	if !s.Activity.At.IsZero() && s.Activity.Busy == k.Busy && (k.Since.IsZero() || k.Since.Equal(s.Activity.Since)) {
+		return nil
+	}
+	_, err := a.Apply(ctx, s.ID, session.Event{Kind: session.IdleSince, At: o.At, Busy: k.Busy, Since: k.Since, Evidence: "statements"})
+	return err
+}
+
+// discover takes a run that no live session is known for: its session may have
+// ended, may not be listed yet, or may never have been (S2.3, S3.3).
+func (a *App) discover(ctx context.Context, o workload.Observation, began time.Time) error {
+	if o.State.Over() || o.Run.Kind == workload.LivyBatch {
+		return nil // batches are listed, never owned
+	}
+	s, err := a.owner(ctx, o.Run.Ref(), o.Stamp)
+	switch {
+	case fault.Is(err, fault.NotFound) && o.User == "":
+		return a.orphan(ctx, o)
+	case fault.Is(err, fault.NotFound):
+		s, err = a.adopt(ctx, o.Run, o.User, o.CreatedAt)
+	case err == nil && s.Status == session.Ended:
+		if !began.After(s.End.Confirmed) || o.State == workload.Stopping {
+			return nil // the listing is older than the end, or the run is on its way out
+		}
+		s, err = a.resurrect(ctx, s, o.Run)
+	}
+	if err != nil {
+		return err
+	}
+	return a.see(ctx, s, o, "")
+}
+
+// orphan flags, once, a run that can be attributed to nobody; it is never
+// stopped by us (S3.3).
+func (a *App) orphan(ctx context.Context, o workload.Observation) error {
+	id := "orphan/" + digest(o.Run.Endpoint, o.Run.ID)
+	n, err := a.Store.Sample(ctx, id, []byte(o.Run.Endpoint+" "+o.Run.ID), o.At)
+	if err != nil || n > 1 {
+		return err
+	}
+	a.Meter.Count(MetricOrphans, 1)
+	return a.Announcer.Announce(ctx, Announcement{ID: id, Kind: "orphan-found", At: a.Now(), Orphan: o})
+}
+
+// absent handles a session whose run a complete listing lacks. Absence counts
+// only past a minimum age, and only when a describe confirms it.
+func (a *App) absent(ctx context.Context, engine Engine, s session.Session) error {
+	now := a.Now()
+	if s.Run.ID == "" {
+		return a.unstarted(ctx, s, now)
+	}
+	o, err := engine.Describe(ctx, s.Run)
+	if err != nil {
+		return fmt.Errorf("describe run of session %s: %w", s.ID, err)
+	}
+	if o.State == workload.Gone && now.Sub(latestOf(s.RecordedAt, s.StartAskedAt)) < cadence.MinimumAge {
+		return nil
+	}
+	if o.At.IsZero() {
+		o.At = now
+	}
+	return a.see(ctx, s, o, "")
+}
+
+// unstarted: no run carries the session's stamp. Where the engine was never
+// asked, an ending session has nothing to wait for; where it was, the start is
+// disproved only past the minimum age (S2.4).
+func (a *App) unstarted(ctx context.Context, s session.Session, now time.Time) error {
+	asked, wait := s.StartAskedAt, cadence.MinimumAge
+	if asked.IsZero() {
+		asked, wait = s.RecordedAt, cadence.StartWithin
+		if s.Status == session.Ending {
+			wait = 0
+		}
+	}
+	if now.Sub(asked) < wait {
+		return nil
+	}
+	_, err := a.Apply(ctx, s.ID, session.Event{Kind: session.StartDisproved, At: now, By: "nightshift", Evidence: "a complete listing has no run with this session's stamp"})
+	return err
+}
+
+func latestOf(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}

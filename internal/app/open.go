@@ -1,0 +1,118 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"nightshift/internal/fault"
+	"nightshift/internal/session"
+	"nightshift/internal/workload"
+)
+
+// OpenRequest asks to open a session for a run that is about to be started.
+type OpenRequest struct {
+	Execution   string // ARN of the execution of the run machine; names the session
+	User        string
+	Run         workload.Run
+	Interactive session.InteractiveSession
+}
+
+// ErrLocked is why a session is not opened: the user is locked (S8.6).
+var ErrLocked = errors.New("the user is locked")
+
+// OpenSession opens the session of an execution. Repeating it answers the
+// session that is there.
+func (a *App) OpenSession(ctx context.Context, r OpenRequest) (session.Session, error) {
+	now := a.Now()
+	o := session.Opening{ID: SessionOfExecution(r.Execution), User: r.User, Run: r.Run, Origin: session.Started, At: now, Interactive: r.Interactive}
+	s, err := a.Store.Session(ctx, o.ID)
+	if err == nil || !fault.Is(err, fault.NotFound) {
+		return s, err
+	}
+	return a.open(ctx, o, true)
+}
+
+// open makes a session exist, with what is known of the user already applied
+// (S2.4). lockable: a locked user refuses it.
+func (a *App) open(ctx context.Context, o session.Opening, lockable bool) (session.Session, error) {
+	facts, err := a.Identity.Facts(ctx, o.User, o.Run)
+	if err != nil {
+		a.Log.Warn("facts unknown", "session", o.ID, "error", err.Error())
+	}
+	o.Facts = facts
+	var conflict *OpenConflict
+	for range raceMax {
+		policy, err := a.Store.Policy(ctx)
+		if err != nil {
+			return session.Session{}, fmt.Errorf("open session: %w", err)
+		}
+		user, err := a.Store.User(ctx, o.User)
+		if err != nil {
+			return session.Session{}, fmt.Errorf("open session: %w", err)
+		}
+		now := a.Now()
+		if lockable && now.Before(user.Lock.Until) {
+			return session.Session{}, fault.New("open session", fault.Denied,
+				fmt.Errorf("%w until %s: %s", ErrLocked, user.Lock.Until.UTC().Format(time.RFC3339), user.Lock.Why))
+		}
+		d := session.Open(o, policy, user, now)
+		next, entry, err := sealed(session.Session{}, d, session.Event{Kind: "session-opened", At: o.At, User: o.User, Run: o.Run.Ref()}, now)
+		if err != nil {
+			return session.Session{}, err
+		}
+		err = a.Store.Open(ctx, Opening{Session: next, Entry: entry, UserVersion: user.Version})
+		switch {
+		case err == nil:
+			return next, nil
+		case !errors.As(err, &conflict):
+			return session.Session{}, fmt.Errorf("open session: %w", err)
+		case conflict.Exists:
+			return a.Store.Session(ctx, o.ID)
+		case conflict.Claimed != "":
+			return a.Store.Session(ctx, conflict.Claimed)
+		}
+		// The user's facts changed between the read and the write: decide again.
+	}
+	return session.Session{}, fmt.Errorf("open session: %d races lost: %w", raceMax, conflict)
+}
+
+// adopt opens a session for a run that is alive and that nobody registered, or
+// answers the session that owns it. at is the run's creation where known.
+func (a *App) adopt(ctx context.Context, run workload.Run, user string, at time.Time) (session.Session, error) {
+	if at.IsZero() {
+		at = a.Now()
+	}
+	return a.open(ctx, session.Opening{ID: SessionOfRun(run.Ref()), User: user, Run: run, Origin: session.Adopted, At: at}, false)
+}
+
+// owner is the session that owns a run: by the stamp it carries, else by its
+// claim. NotFound where it has none.
+func (a *App) owner(ctx context.Context, run workload.Ref, stamp string) (session.Session, error) {
+	if stamp != "" {
+		s, err := a.Store.Session(ctx, stamp)
+		if err == nil && (s.Run.ID == "" || s.Run.ID == run.ID) && s.Run.Endpoint == run.Endpoint {
+			return s, nil
+		}
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return s, err
+		}
+	}
+	id, err := a.Store.Claimed(ctx, run)
+	if err != nil {
+		return session.Session{}, err
+	}
+	return a.Store.Session(ctx, id)
+}
+
+// resurrect opens a session for a run found alive after its session ended; it
+// is born ENDING (S2.3).
+func (a *App) resurrect(ctx context.Context, ended session.Session, run workload.Run) (session.Session, error) {
+	o := session.Opening{ID: "s-" + digest("zombie", ended.ID), User: ended.User, Run: run, Origin: session.Zombie,
+		At: ended.OpenedAt, Interactive: ended.Interactive, Previous: ended.ID, Zombie: ended.End.Cause}
+	if err := a.Store.Reclaim(ctx, run.Ref(), ended.ID, o.ID); err != nil && !fault.Is(err, fault.Conflict) {
+		return session.Session{}, fmt.Errorf("take over the claim of a zombie: %w", err)
+	}
+	return a.open(ctx, o, false)
+}

@@ -1,0 +1,169 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"nightshift/internal/cadence"
+	"nightshift/internal/session"
+)
+
+// markReplay names the moment up to which identity events were replayed.
+const markReplay = "identity-replay"
+
+// Sweep is the minute's round: the guarantee behind every fast path. Each part
+// is done even if another fails.
+func (a *App) Sweep(ctx context.Context) error {
+	return errors.Join(
+		a.replay(ctx),
+		a.sweepDue(ctx),
+		a.sweepUsers(ctx),
+		a.sweepEffects(ctx),
+		a.sweepEndpoints(ctx),
+	)
+}
+
+// sweepDue ticks every session to which the clock matters now: deadlines, idle
+// limits, notices, and all that are ENDING.
+func (a *App) sweepDue(ctx context.Context) error {
+	now := a.Now()
+	var ids []string
+	err := pages(func(c string) (Page, error) { return a.Store.Due(ctx, now, c) }, func(s session.Session) { ids = append(ids, s.ID) })
+	if err != nil {
+		return fmt.Errorf("sweep due sessions: %w", err)
+	}
+	return a.applyAll(ctx, ids, session.Event{Kind: session.Tick, At: now, By: "nightshift", Evidence: "sweep"})
+}
+
+// sweepUsers completes the fan-out of facts about users.
+func (a *App) sweepUsers(ctx context.Context) error {
+	var errs []error
+	cursor := ""
+	for {
+		users, next, err := a.Store.PendingUsers(ctx, cursor)
+		if err != nil {
+			return errors.Join(append(errs, fmt.Errorf("sweep users: %w", err))...)
+		}
+		for _, u := range users {
+			errs = append(errs, a.fanOut(ctx, u))
+		}
+		if next == "" {
+			return errors.Join(errs...)
+		}
+		cursor = next
+	}
+}
+
+// sweepEffects drives effects that linger.
+func (a *App) sweepEffects(ctx context.Context) error {
+	before := a.Now().Add(-cadence.EffectLinger)
+	var lingering []Entry
+	cursor := ""
+	for {
+		entries, next, err := a.Store.Unfinished(ctx, before, cursor)
+		if err != nil {
+			return fmt.Errorf("sweep effects: %w", err)
+		}
+		lingering = append(lingering, entries...)
+		if next == "" {
+			break
+		}
+		cursor = next
+	}
+	for _, e := range lingering {
+		a.RunEffects(ctx, e)
+	}
+	return nil
+}
+
+// sweepEndpoints restarts watches and drains that died, and looks at endpoints
+// that have no live run (S3.5a).
+func (a *App) sweepEndpoints(ctx context.Context) error {
+	var errs []error
+	for _, id := range a.Endpoints {
+		errs = append(errs, a.register(ctx, id))
+	}
+	err := a.endpoints(ctx, func(e Endpoint) error {
+		errs = append(errs, a.sweepEndpoint(ctx, e))
+		return nil
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+func (a *App) sweepEndpoint(ctx context.Context, e Endpoint) error {
+	now := a.Now()
+	sessions, err := a.live(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	if len(sessions) > 0 && !now.Before(e.Watch.Until) {
+		errs = append(errs, a.ensure(ctx, e.ID, watching))
+	}
+	for _, s := range sessions {
+		if s.Status == session.Ending && !now.Before(e.Drain.Until) {
+			errs = append(errs, a.ensure(ctx, e.ID, draining))
+			break
+		}
+	}
+	if len(sessions) == 0 && now.Sub(e.LastListed) >= cadence.Settled {
+		_, _, err := a.look(ctx, e.ID)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// replay takes identity events again from the event history, so that one lost
+// on the way is found (S3.5c). Taking one twice changes nothing.
+func (a *App) replay(ctx context.Context) error {
+	now := a.Now()
+	mark, err := a.Store.Mark(ctx, markReplay)
+	if err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
+	if now.Sub(mark) < cadence.Replay {
+		return nil
+	}
+	if mark.IsZero() {
+		mark = now
+	}
+	bodies, err := a.Identity.Replay(ctx, mark.Add(-cadence.ReplayBack))
+	if err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
+	errs := make([]error, 0, len(bodies))
+	for _, body := range bodies {
+		errs = append(errs, a.Receive(ctx, "replay", body))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return a.Store.SetMark(ctx, markReplay, now)
+}
+
+// SessionStory is a session with its whole history.
+func (a *App) SessionStory(ctx context.Context, id string) (session.Session, []Entry, error) {
+	s, err := a.Store.Session(ctx, id)
+	if err != nil {
+		return s, nil, err
+	}
+	var all []Entry
+	for {
+		after := int64(0)
+		if len(all) > 0 {
+			after = all[len(all)-1].Version
+		}
+		entries, more, err := a.Store.History(ctx, id, after, historyPage)
+		if err != nil {
+			return s, nil, err
+		}
+		all = append(all, entries...)
+		if !more || len(entries) == 0 {
+			return s, all, nil
+		}
+	}
+}
+
+// historyPage is how many entries are read at once.
+const historyPage = 100
