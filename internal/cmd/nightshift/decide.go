@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift/internal/inbound"
 	"nightshift/internal/session"
-	"nightshift/internal/workload"
 )
 
 // decideLineMax bounds one line of input; a longer one ends the command with a
@@ -104,22 +104,22 @@ type decideStep struct {
 }
 
 func decideLine(line []byte) (decideAnswer, error) {
-	c, err := parseCase(line)
+	c, err := inbound.ParseCase(line)
 	if err != nil {
 		return decideAnswer{}, err
 	}
-	now := c.open.At
-	policy := c.policy
+	now := c.Open.At
+	policy := c.Policy
 	policy.ChangedAt = now
-	opened := session.Open(c.open, policy, session.UserFacts{}, now)
+	opened := session.Open(c.Open, policy, session.UserFacts{}, now)
 	s := opened.Next
-	a := decideAnswer{ID: c.id, Mode: string(s.Mode), Deadline: stamp(s.Deadline), DeadlineSource: string(s.DeadlineSource), Why: s.Why, Steps: []decideStep{}}
-	for _, e := range c.events {
+	a := decideAnswer{ID: c.ID, Mode: string(s.Mode), Deadline: stamp(s.Deadline), DeadlineSource: string(s.DeadlineSource), Why: s.Why, Steps: []decideStep{}}
+	for _, e := range c.Events {
 		if e.At.After(now) {
 			now = e.At
 		}
 		if e.Kind == session.PolicyChanged && !e.At.Before(policy.ChangedAt) {
-			policy = e.policy
+			policy = e.Policy
 			policy.ChangedAt = e.At
 		}
 		d := session.Decide(s, e.Event, policy, now)
@@ -154,122 +154,4 @@ func stamp(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339Nano)
-}
-
-// decideCase is one line, checked.
-type decideCase struct {
-	id     string
-	policy session.Policy
-	open   session.Opening
-	events []decideEvent
-}
-
-type decideEvent struct {
-	session.Event
-	policy session.Policy
-}
-
-func parseCase(line []byte) (decideCase, error) {
-	var c decideCase
-	o, err := object("", line, "id", "policy", "open", "events")
-	if err != nil {
-		return c, err
-	}
-	c.id = o.text("id")
-	c.policy = parsePolicy(o.child("policy", policyFields...))
-	o.require("open")
-	c.open = parseOpen(o.child("open", "at", "user", "interactiveSession", "run", "applicationBackground", "service"))
-	for i, raw := range o.list("events") {
-		c.events = append(c.events, parseEvent(o.sub(fmt.Sprintf("events[%d]", i), raw, eventFields...)))
-	}
-	return c, o.err()
-}
-
-var policyFields = []string{"instanceBackground", "backgroundDuration", "interactiveDuration", "livyIdle", "tenantLimit", "requireUnifiedStudioLaunch"}
-
-func parsePolicy(o *fields) session.Policy {
-	p := session.DefaultPolicy()
-	p.InstanceBackground = o.tri("instanceBackground")
-	o.duration("backgroundDuration", &p.BackgroundDuration)
-	o.duration("interactiveDuration", &p.InteractiveDuration)
-	o.duration("livyIdle", &p.LivyIdle)
-	o.duration("tenantLimit", &p.TenantLimit)
-	p.RequireUnifiedStudioLaunch, _ = o.boolean("requireUnifiedStudioLaunch")
-	return p
-}
-
-func parseOpen(o *fields) session.Opening {
-	o.require("at", "user", "run")
-	open := session.Opening{ID: "case", Origin: session.Started, At: o.time("at"), User: o.text("user"),
-		Interactive: parseInteractive(o.child("interactiveSession", "id", "source", "expiresAt"))}
-	r := o.child("run", "engine", "id", "kind", "application", "maxRuntimeSeconds", "domain")
-	r.require("engine")
-	open.Run = workload.Run{
-		Engine:      workload.Engine(r.oneOf("engine", names(workload.Engines())...)),
-		ID:          r.text("id"),
-		Kind:        workload.Kind(r.oneOf("kind", names(workload.Kinds())...)),
-		Application: workload.Application(r.oneOf("application", names(workload.Applications())...)),
-		MaxRuntime:  r.seconds("maxRuntimeSeconds"),
-		Domain:      r.text("domain"),
-	}
-	f := &open.Facts
-	switch o.oneOf("applicationBackground", "ENABLED", "DISABLED", "unknown") {
-	case "ENABLED":
-		f.ApplicationBackground = session.On
-	case "DISABLED":
-		f.ApplicationBackground = session.Off
-	}
-	s := o.child("service", "trustedIdentityPropagation", "clusterBackground", "releaseLabel", "bootstrapConfirmed", "unifiedStudioCluster", "unifiedStudioLaunch")
-	f.IdentityPropagation = s.tri("trustedIdentityPropagation")
-	f.ClusterBackground = s.tri("clusterBackground")
-	f.ReleaseLabel = s.text("releaseLabel")
-	f.BootstrapConfirmed = s.tri("bootstrapConfirmed")
-	f.UnifiedStudioCluster = s.tri("unifiedStudioCluster")
-	f.UnifiedStudioLaunch = s.tri("unifiedStudioLaunch")
-	return open
-}
-
-func parseInteractive(o *fields) session.InteractiveSession {
-	return session.InteractiveSession{ID: o.text("id"), Source: o.text("source"), ExpiresAt: o.time("expiresAt")}
-}
-
-var eventFields = []string{"at", "kind", "user", "interactiveSession", "by", "policy", "domain", "since", "busy", "state"}
-
-// decideKinds are the kinds an event line may have; the rest of session.Kinds
-// are reports of our own steps.
-var decideKinds = names(session.Kinds()[:19])
-
-func parseEvent(o *fields) decideEvent {
-	o.require("at", "kind")
-	e := decideEvent{Event: session.Event{
-		Kind: session.Kind(o.oneOf("kind", decideKinds...)), At: o.time("at"), User: o.text("user"), By: o.text("by"),
-		Domain: o.text("domain"), Since: o.time("since"), State: workload.State(o.oneOf("state", names(workload.States())...)),
-		Interactive: parseInteractive(o.child("interactiveSession", "id", "source", "expiresAt")),
-	}}
-	e.Busy, _ = o.boolean("busy")
-	e.policy = parsePolicy(o.child("policy", policyFields...))
-	switch e.Kind {
-	case session.SignOut, session.RevokeInteractive, session.UserDisabled, session.UserEnabled, session.UserDeleted, session.AccessRemoved:
-		o.require("user")
-	case session.PolicyChanged:
-		o.require("policy")
-	case session.IdentityPropagationOff:
-		o.require("domain")
-	case session.IdleSince:
-		o.require("busy")
-		if !e.Busy {
-			o.require("since")
-		}
-	case session.RunObserved:
-		o.require("state")
-	}
-	return e
-}
-
-func names[T ~string](values []T) []string {
-	out := make([]string, len(values))
-	for i, v := range values {
-		out[i] = string(v)
-	}
-	return out
 }

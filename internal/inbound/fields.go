@@ -1,4 +1,4 @@
-package main
+package inbound
 
 import (
 	"bytes"
@@ -79,7 +79,7 @@ func (o *fields) failAt(path, sentence string) {
 		return
 	}
 	if path == "" {
-		path = "the line"
+		path = "the input"
 	}
 	*o.fault = errors.New(path + " " + sentence)
 }

@@ -1,0 +1,163 @@
+// Package config reads a function's environment into a struct and says which
+// function needs which variable, so that whoever deploys sets exactly those. It
+// knows names, forms and what is wired to what; it must not know AWS clients,
+// files or the process's own environment, which is handed in.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The variables. Region is set by Lambda itself and cannot be set by a
+// deployment; all others are set by it.
+const (
+	Region          = "AWS_REGION"                   // where the function and what it manages are
+	Account         = "NIGHTSHIFT_ACCOUNT"           // the account that the function and what it manages are in
+	Table           = "NIGHTSHIFT_TABLE"             // name of the DynamoDB table
+	Bus             = "NIGHTSHIFT_BUS"               // name or ARN of Nightshift's own event bus
+	WatchMachine    = "NIGHTSHIFT_WATCH_MACHINE_ARN" // state machine watch
+	DrainMachine    = "NIGHTSHIFT_DRAIN_MACHINE_ARN" // state machine drain
+	RunMachine      = "NIGHTSHIFT_RUN_MACHINE_ARN"   // state machine run
+	IdentityStoreID = "NIGHTSHIFT_IDENTITY_STORE_ID" // d-…, of Identity Center
+	IdentityRegion  = "NIGHTSHIFT_IDENTITY_REGION"   // Identity Center's region; optional: the function's own
+	Endpoints       = "NIGHTSHIFT_ENDPOINTS"         // JSON list of the endpoints and their facts
+	LogLevel        = "NIGHTSHIFT_LOG_LEVEL"         // debug, info, warn or error; optional: info
+)
+
+// Variables lists every variable that a deployment may set.
+func Variables() []string {
+	return []string{Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, IdentityStoreID, IdentityRegion, Endpoints, LogLevel}
+}
+
+// needs says which variables each function must have, besides Region. A
+// function is given these and the optional ones, nothing else. What a function
+// does not need follows from its use cases: events only write facts, whose
+// consequences the stream and the sweep carry out, so that only those start
+// executions; engines are called by the sweep and by steps of state machines.
+var needs = map[string][]string{
+	"on-logout":        {Table},
+	"on-revocation":    {Table, IdentityStoreID, Endpoints},
+	"on-schedule":      {Account, Table, Bus, WatchMachine, DrainMachine, IdentityStoreID, Endpoints},
+	"on-run-event":     {Table, Endpoints},
+	"open-session":     {Table, Endpoints},
+	"start-run":        {Account, Table, Endpoints},
+	"observe-endpoint": {Account, Table, Bus, WatchMachine, Endpoints},
+	"drain-endpoint":   {Account, Table, DrainMachine, Endpoints},
+	"run-effects":      {Table, Bus, WatchMachine, DrainMachine},
+}
+
+// For lists the variables that a function needs, sorted; nil for a name that is
+// no function. The name is the folder below functions/.
+func For(function string) []string {
+	list := slices.Clone(needs[function])
+	slices.Sort(list)
+	return list
+}
+
+// Functions lists the functions that For knows, sorted.
+func Functions() []string {
+	list := make([]string, 0, len(needs))
+	for f := range needs {
+		list = append(list, f)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Config is what the environment says. What was not set is zero, but for the
+// optional ones.
+type Config struct {
+	Region          string
+	Account         string
+	Table           string
+	Bus             string
+	WatchMachine    string
+	DrainMachine    string
+	RunMachine      string
+	IdentityStoreID string
+	IdentityRegion  string
+	Endpoints       []Endpoint
+	LogLevel        slog.Level
+}
+
+// Load reads the environment. Every variable that is set is checked; needed
+// ones (For) and Region must be set. The error joins all faults, each a
+// sentence that names the variable and what is allowed there.
+func Load(getenv func(string) string, needed ...string) (Config, error) {
+	r := &reader{getenv: getenv, needed: needed}
+	c := Config{
+		Region:          r.text(Region, regionForm, `a region such as "us-east-1"`),
+		Account:         r.text(Account, accountForm, "an account id of 12 digits"),
+		Table:           r.text(Table, tableForm, "a table name: 3 to 255 letters, digits, '_', '-' and '.'"),
+		Bus:             r.text(Bus, busForm, "the name or the ARN of an event bus"),
+		WatchMachine:    r.text(WatchMachine, machineForm, "the ARN of a state machine, arn:aws:states:<region>:<account>:stateMachine:<name>"),
+		DrainMachine:    r.text(DrainMachine, machineForm, "the ARN of a state machine, arn:aws:states:<region>:<account>:stateMachine:<name>"),
+		RunMachine:      r.text(RunMachine, machineForm, "the ARN of a state machine, arn:aws:states:<region>:<account>:stateMachine:<name>"),
+		IdentityStoreID: r.text(IdentityStoreID, storeForm, "the id of an identity store: d- and 10 letters or digits, or a UUID"),
+		IdentityRegion:  r.text(IdentityRegion, regionForm, `a region such as "us-east-1"`),
+		LogLevel:        r.level(),
+	}
+	if c.IdentityRegion == "" {
+		c.IdentityRegion = c.Region
+	}
+	c.Endpoints = r.endpoints(c.Account)
+	return c, errors.Join(r.faults...)
+}
+
+var (
+	regionForm  = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-\d+$`)
+	accountForm = regexp.MustCompile(`^\d{12}$`)
+	tableForm   = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
+	busForm     = regexp.MustCompile(`^(arn:aws[a-z-]*:events:[a-z0-9-]+:\d{12}:event-bus/)?[A-Za-z0-9/_.-]{1,256}$`)
+	machineForm = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:stateMachine:[A-Za-z0-9_-]{1,80}$`)
+	storeForm   = regexp.MustCompile(`^(d-[0-9a-z]{10}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
+)
+
+// reader collects faults instead of stopping at the first.
+type reader struct {
+	getenv func(string) string
+	needed []string
+	faults []error
+}
+
+func (r *reader) failf(variable, format string, args ...any) {
+	r.faults = append(r.faults, fmt.Errorf("%s %s", variable, fmt.Sprintf(format, args...)))
+}
+
+// value reads a variable; "" with a fault where it is needed and not set.
+func (r *reader) value(variable, allowed string) string {
+	v := strings.TrimSpace(r.getenv(variable))
+	if v == "" && (variable == Region || slices.Contains(r.needed, variable)) {
+		r.failf(variable, "is not set; it must be %s.", allowed)
+	}
+	return v
+}
+
+func (r *reader) text(variable string, form *regexp.Regexp, allowed string) string {
+	v := r.value(variable, allowed)
+	if v != "" && !form.MatchString(v) {
+		r.failf(variable, "is %q; it must be %s.", v, allowed)
+		return ""
+	}
+	return v
+}
+
+func (r *reader) level() slog.Level {
+	switch v := r.value(LogLevel, "debug, info, warn or error"); v {
+	case "debug":
+		return slog.LevelDebug
+	case "", "info":
+	case "warn":
+		return slog.LevelWarn
+	case "error":
+		return slog.LevelError
+	default:
+		r.failf(LogLevel, "is %q; it must be debug, info, warn or error.", v)
+	}
+	return slog.LevelInfo
+}

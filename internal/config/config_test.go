@@ -1,0 +1,186 @@
+package config_test
+
+import (
+	"log/slog"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"nightshift/internal/config"
+	"nightshift/internal/session"
+)
+
+const list = `[
+  {"endpoint":"livy/j-1YONHTCP3YZKC","url":"https://ip-10-0-0-1.ec2.internal:8998",
+   "applicationArn":"arn:aws:sso::123456789012:application/ssoins-1111222233334444/apl-aaaabbbbccccdddd",
+   "identityPropagation":"on","clusterBackground":"on","releaseLabel":"emr-7.11.0",
+   "bootstrapConfirmed":"off","unifiedStudioCluster":"unknown","unifiedStudioLaunch":"on"},
+  {"endpoint":"emr-containers/123456789012/us-east-1","identityPropagation":"off","virtualClusters":["abc123"]},
+  {"endpoint":"sagemaker/123456789012/eu-west-1"}]`
+
+func complete() map[string]string {
+	return map[string]string{
+		config.Region:          "us-east-1",
+		config.Account:         "123456789012",
+		config.Table:           "nightshift",
+		config.Bus:             "arn:aws:events:us-east-1:123456789012:event-bus/nightshift",
+		config.WatchMachine:    "arn:aws:states:us-east-1:123456789012:stateMachine:watch",
+		config.DrainMachine:    "arn:aws:states:us-east-1:123456789012:stateMachine:drain",
+		config.RunMachine:      "arn:aws:states:us-east-1:123456789012:stateMachine:run",
+		config.IdentityStoreID: "d-1234567890",
+		config.IdentityRegion:  "eu-west-1",
+		config.Endpoints:       list,
+		config.LogLevel:        "warn",
+	}
+}
+
+func with(variable, value string) func(string) string {
+	env := complete()
+	if variable != "" {
+		env[variable] = value
+	}
+	return func(v string) string { return env[v] }
+}
+
+func TestComplete(t *testing.T) {
+	got, err := config.Load(with("", ""), config.Variables()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Config{
+		Region: "us-east-1", Account: "123456789012", Table: "nightshift", Bus: "arn:aws:events:us-east-1:123456789012:event-bus/nightshift",
+		WatchMachine: "arn:aws:states:us-east-1:123456789012:stateMachine:watch",
+		DrainMachine: "arn:aws:states:us-east-1:123456789012:stateMachine:drain",
+		RunMachine:   "arn:aws:states:us-east-1:123456789012:stateMachine:run",
+
+		IdentityStoreID: "d-1234567890", IdentityRegion: "eu-west-1", LogLevel: slog.LevelWarn,
+		Endpoints: []config.Endpoint{
+			{
+				ID: "livy/j-1YONHTCP3YZKC", API: "livy", URL: "https://ip-10-0-0-1.ec2.internal:8998",
+				ApplicationARN: "arn:aws:sso::123456789012:application/ssoins-1111222233334444/apl-aaaabbbbccccdddd",
+				Facts: session.Facts{
+					IdentityPropagation: session.On, ClusterBackground: session.On, ReleaseLabel: "emr-7.11.0",
+					BootstrapConfirmed: session.Off, UnifiedStudioLaunch: session.On,
+				},
+			},
+			{
+				ID: "emr-containers/123456789012/us-east-1", API: "emr-containers", Region: "us-east-1",
+				Facts: session.Facts{IdentityPropagation: session.Off}, VirtualClusters: []string{"abc123"},
+			},
+			{ID: "sagemaker/123456789012/eu-west-1", API: "sagemaker", Region: "eu-west-1"},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestOptional(t *testing.T) {
+	got, err := config.Load(func(v string) string { return map[string]string{config.Region: "us-east-1"}[v] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.IdentityRegion != "us-east-1" || got.LogLevel != slog.LevelInfo {
+		t.Errorf("identity region %q, log level %s", got.IdentityRegion, got.LogLevel)
+	}
+}
+
+// An empty environment is answered with every missing variable at once.
+func TestAllMissing(t *testing.T) {
+	for _, function := range config.Functions() {
+		_, err := config.Load(func(string) string { return "" }, config.For(function)...)
+		if err == nil {
+			t.Fatalf("%s: no error", function)
+		}
+		lines := strings.Split(err.Error(), "\n")
+		needed := append(config.For(function), config.Region)
+		if len(lines) != len(needed) {
+			t.Errorf("%s: %d sentences, want %d:\n%s", function, len(lines), len(needed), err)
+		}
+		for _, v := range needed {
+			if !slices.ContainsFunc(lines, func(l string) bool {
+				return strings.HasPrefix(l, v+" is not set; it must be ") && strings.HasSuffix(l, ".")
+			}) {
+				t.Errorf("%s: no sentence says that %s is missing:\n%s", function, v, err)
+			}
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for _, c := range []struct{ name, variable, value, want string }{
+		{"region", config.Region, "Virginia", "AWS_REGION is \"Virginia\"; it must be a region"},
+		{"account", config.Account, "12345", "NIGHTSHIFT_ACCOUNT is \"12345\"; it must be an account id of 12 digits."},
+		{"table", config.Table, "a b", "NIGHTSHIFT_TABLE is \"a b\"; it must be a table name"},
+		{"bus", config.Bus, "b us", "NIGHTSHIFT_BUS"},
+		{"machine", config.WatchMachine, "watch", "NIGHTSHIFT_WATCH_MACHINE_ARN is \"watch\"; it must be the ARN of a state machine"},
+		{"identity store", config.IdentityStoreID, "store", "NIGHTSHIFT_IDENTITY_STORE_ID"},
+		{"level", config.LogLevel, "loud", "NIGHTSHIFT_LOG_LEVEL is \"loud\"; it must be debug, info, warn or error."},
+		{"no JSON", config.Endpoints, "livy", "NIGHTSHIFT_ENDPOINTS cannot be read"},
+		{"null", config.Endpoints, "null", "it is null"},
+		{"more than the list", config.Endpoints, "[] []", "something follows the list"},
+		{"misspelt field", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","identitypropagation":"on","relaeseLabel":"x"}]`, "relaeseLabel"},
+		{"twice", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1"},{"endpoint":"sagemaker/123456789012/us-east-1"}]`,
+			"NIGHTSHIFT_ENDPOINTS[1].endpoint is \"sagemaker/123456789012/us-east-1\", which is in the list already"},
+		{"unknown api", config.Endpoints, `[{"endpoint":"glue/123456789012/us-east-1"}]`, "it must be livy/<cluster>, or emr-containers"},
+		{"no region", config.Endpoints, `[{"endpoint":"sagemaker/123456789012"}]`, "NIGHTSHIFT_ENDPOINTS[0].endpoint"},
+		{"another account's", config.Endpoints, `[{"endpoint":"sagemaker/210987654321/us-east-1"}]`, "is of account 210987654321; it must be of 123456789012"},
+		{"Livy without address", config.Endpoints, `[{"endpoint":"livy/j-1"}]`, "NIGHTSHIFT_ENDPOINTS[0].url must be the address"},
+		{"address with a password", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://a:b@h:8998"}]`, "user name or password"},
+		{"address of another api", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","url":"https://h"}]`, "only endpoints of livy have one"},
+		{"tri", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","identityPropagation":"yes"}]`, `identityPropagation is "yes"; it must be on, off or unknown.`},
+		{"application", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","applicationArn":"apl-1"}]`, "applicationArn is \"apl-1\""},
+		{"release", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","releaseLabel":"7.11"}]`, `releaseLabel is "7.11"`},
+		{"virtual clusters of another api", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","virtualClusters":["a"]}]`, "only endpoints of emr-containers"},
+		{"virtual cluster", config.Endpoints, `[{"endpoint":"emr-containers/123456789012/us-east-1","virtualClusters":["A/B"]}]`, `virtualClusters has "A/B"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := config.Load(with(c.variable, c.value))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v\nwant it to say %s", err, c.want)
+			}
+			if !strings.HasPrefix(err.Error(), c.variable) || !strings.HasSuffix(err.Error(), ".") {
+				t.Errorf("not a sentence that begins with %s: %s", c.variable, err)
+			}
+			if strings.Contains(err.Error(), "a:b@") {
+				t.Error("the sentence repeats a password")
+			}
+		})
+	}
+}
+
+// Every rule's function is known, and every folder of functions/ but the console
+// has its variables said.
+func TestFunctions(t *testing.T) {
+	for _, r := range config.Rules() {
+		if config.For(r.Function) == nil {
+			t.Errorf("rule %s: no variables are said for %s", r.Name, r.Function)
+		}
+	}
+	folders, err := os.ReadDir("../../functions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked := map[string]bool{}
+	for _, f := range folders {
+		if _, err := os.Stat("../../functions/" + f.Name() + "/main.go"); err == nil && f.Name() != "console" {
+			looked[f.Name()] = true
+		}
+	}
+	if got := slices.Sorted(maps.Keys(looked)); !slices.Equal(got, config.Functions()) {
+		t.Errorf("functions/ has %v\nconfig says %v", got, config.Functions())
+	}
+	for _, f := range config.Functions() {
+		for _, v := range config.For(f) {
+			if !slices.Contains(config.Variables(), v) {
+				t.Errorf("%s needs %s, which is not a variable to set", f, v)
+			}
+		}
+	}
+	if config.For("nothing") != nil {
+		t.Error("something is said for a function that is none")
+	}
+}

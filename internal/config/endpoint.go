@@ -1,0 +1,208 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"nightshift/internal/session"
+)
+
+// Endpoint is one endpoint to look at, and what an administrator knows of it
+// that no API tells, or none that a function should be allowed to call.
+type Endpoint struct {
+	ID              string        // "<api>/<account or cluster>[/<region>]"
+	API             string        // the part of ID before the first slash
+	Region          string        // "" for Livy
+	URL             string        // Livy: where the server is, "https://host:8998"; "" otherwise
+	ApplicationARN  string        // of Identity Center; "" is unknown
+	Facts           session.Facts // all but Instance and ApplicationBackground, which are read
+	VirtualClusters []string      // EMR on EKS: those to list; none means all
+}
+
+// The APIs that an endpoint can belong to; the words are those of the
+// endpoints' ids.
+const (
+	apiLivy          = "livy"
+	apiEMRContainers = "emr-containers"
+	apiSageMaker     = "sagemaker"
+	apiNotebook      = "emr-notebook"
+)
+
+// endpoint is one element of the variable's JSON list.
+type endpoint struct {
+	Endpoint             string   `json:"endpoint"`
+	URL                  string   `json:"url"`
+	ApplicationARN       string   `json:"applicationArn"`
+	IdentityPropagation  tri      `json:"identityPropagation"`
+	ClusterBackground    tri      `json:"clusterBackground"`
+	ReleaseLabel         string   `json:"releaseLabel"`
+	BootstrapConfirmed   tri      `json:"bootstrapConfirmed"`
+	UnifiedStudioCluster tri      `json:"unifiedStudioCluster"`
+	UnifiedStudioLaunch  tri      `json:"unifiedStudioLaunch"`
+	VirtualClusters      []string `json:"virtualClusters"`
+}
+
+// tri is "on", "off" or "unknown"; absent is unknown.
+type tri string
+
+func (t tri) value() (session.Tri, bool) {
+	switch t {
+	case "on":
+		return session.On, true
+	case "off":
+		return session.Off, true
+	case "", "unknown":
+		return session.Unknown, true
+	}
+	return session.Unknown, false
+}
+
+const (
+	endpointsForm = `a JSON list of endpoints, such as [{"endpoint":"sagemaker/123456789012/us-east-1","identityPropagation":"on"}]; [] where there is none`
+	// endpointsMax bounds what one deployment tends. Lambda allows all variables
+	// together 4 KiB, so that a longer list does not arrive anyway.
+	endpointsMax = 64
+)
+
+var (
+	clusterForm        = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+	virtualClusterForm = regexp.MustCompile(`^[0-9a-z]{1,64}$`)
+	releaseForm        = regexp.MustCompile(`^emr-\d+\.\d+(\.(\d+|x))?(-latest)?$`)
+	// API reference of Identity Center, GetApplicationSessionConfiguration.
+	applicationForm = regexp.MustCompile(`^arn:aws(-[a-z]{1,5}){0,3}:sso::\d{12}:application/(sso)?ins-[a-zA-Z0-9-.]{16}/apl-[a-zA-Z0-9]{16}$`)
+)
+
+// endpoints reads the list. account is ours: other accounts' engines cannot be
+// called with our credentials.
+func (r *reader) endpoints(account string) []Endpoint {
+	v := r.value(Endpoints, endpointsForm)
+	if v == "" {
+		return nil
+	}
+	d := json.NewDecoder(strings.NewReader(v))
+	d.DisallowUnknownFields()
+	var list []endpoint
+	err := d.Decode(&list)
+	if err == nil {
+		if _, more := d.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("something follows the list")
+		}
+	}
+	if err != nil || bytes.Equal(bytes.TrimSpace([]byte(v)), []byte("null")) {
+		r.failf(Endpoints, "cannot be read (%s); it must be %s.", reason(err), endpointsForm)
+		return nil
+	}
+	if len(list) > endpointsMax {
+		r.failf(Endpoints, "has %d endpoints; at most %d are allowed.", len(list), endpointsMax)
+		return nil
+	}
+	seen := map[string]bool{}
+	all := make([]Endpoint, 0, len(list))
+	for i, raw := range list {
+		e := endpointReader{r, fmt.Sprintf("%s[%d]", Endpoints, i)}
+		if seen[raw.Endpoint] {
+			e.failf("endpoint", "is %q, which is in the list already; each endpoint must be there once.", raw.Endpoint)
+		}
+		seen[raw.Endpoint] = true
+		all = append(all, e.endpoint(raw, account))
+	}
+	return all
+}
+
+func reason(err error) string {
+	if err == nil {
+		return "it is null"
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+// endpointReader names the element and field in its faults.
+type endpointReader struct {
+	r    *reader
+	path string
+}
+
+func (e endpointReader) failf(field, format string, args ...any) {
+	e.r.failf(e.path+"."+field, format, args...)
+}
+
+func (e endpointReader) endpoint(raw endpoint, account string) Endpoint {
+	out := Endpoint{
+		ID: raw.Endpoint, URL: raw.URL, ApplicationARN: raw.ApplicationARN, VirtualClusters: slices.Clone(raw.VirtualClusters),
+		Facts: session.Facts{
+			IdentityPropagation:  e.tri("identityPropagation", raw.IdentityPropagation),
+			ClusterBackground:    e.tri("clusterBackground", raw.ClusterBackground),
+			ReleaseLabel:         raw.ReleaseLabel,
+			BootstrapConfirmed:   e.tri("bootstrapConfirmed", raw.BootstrapConfirmed),
+			UnifiedStudioCluster: e.tri("unifiedStudioCluster", raw.UnifiedStudioCluster),
+			UnifiedStudioLaunch:  e.tri("unifiedStudioLaunch", raw.UnifiedStudioLaunch),
+		},
+	}
+	out.API, out.Region = e.id(raw.Endpoint, account)
+	if raw.ApplicationARN != "" && !applicationForm.MatchString(raw.ApplicationARN) {
+		e.failf("applicationArn", "is %q; it must be the ARN of an application of Identity Center, arn:aws:sso::<account>:application/ssoins-<16>/apl-<16>.", raw.ApplicationARN)
+	}
+	if raw.ReleaseLabel != "" && !releaseForm.MatchString(raw.ReleaseLabel) {
+		e.failf("releaseLabel", `is %q; it must be a release of EMR such as "emr-7.12.0".`, raw.ReleaseLabel)
+	}
+	livy := out.API == apiLivy
+	if livy || raw.URL != "" {
+		e.url(raw.URL, livy)
+	}
+	if len(raw.VirtualClusters) > 0 && out.API != apiEMRContainers {
+		e.failf("virtualClusters", "is given; only endpoints of emr-containers have virtual clusters.")
+	}
+	for _, v := range raw.VirtualClusters {
+		if !virtualClusterForm.MatchString(v) {
+			e.failf("virtualClusters", "has %q; it must be a list of ids of virtual clusters, of small letters and digits.", v)
+		}
+	}
+	return out
+}
+
+func (e endpointReader) tri(field string, t tri) session.Tri {
+	v, ok := t.value()
+	if !ok {
+		e.failf(field, "is %q; it must be on, off or unknown.", string(t))
+	}
+	return v
+}
+
+// id takes an endpoint's id apart.
+func (e endpointReader) id(id, account string) (api, region string) {
+	parts := strings.Split(id, "/")
+	switch {
+	case parts[0] == apiLivy && len(parts) == 2 && clusterForm.MatchString(parts[1]):
+		return apiLivy, ""
+	case slices.Contains([]string{apiEMRContainers, apiSageMaker, apiNotebook}, parts[0]) && len(parts) == 3 &&
+		accountForm.MatchString(parts[1]) && regionForm.MatchString(parts[2]):
+		if account != "" && parts[1] != account {
+			e.failf("endpoint", "is of account %s; it must be of %s, the account of %s.", parts[1], account, Account)
+		}
+		return parts[0], parts[2]
+	}
+	e.failf("endpoint", "is %q; it must be livy/<cluster>, or emr-containers, sagemaker or emr-notebook followed by /<account>/<region>.", id)
+	return "", ""
+}
+
+func (e endpointReader) url(raw string, livy bool) {
+	if !livy {
+		e.failf("url", "is given; only endpoints of livy have one.")
+		return
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "", u.RawQuery != "", u.Fragment != "":
+		e.failf("url", `must be the address of the Livy server, such as "https://ip-10-0-0-1.ec2.internal:8998".`)
+	case u.User != nil:
+		// Variables of a function are shown to everyone who may read its settings.
+		e.failf("url", "has a user name or password in it; it must have none.")
+	}
+}

@@ -1,0 +1,59 @@
+package config
+
+// Rule is one EventBridge rule: what arrives on which bus goes to which
+// function's queue. It is said once, here; the CDK app and the local system
+// both read it.
+type Rule struct {
+	Name     string
+	OnOwnBus bool   // false: the default bus, where AWS's events arrive
+	Pattern  string // an EventBridge event pattern, as JSON
+	Function string // the folder below functions/
+	// ReadOnly: the rule must also see read-only management events
+	// (ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS).
+	ReadOnly bool
+}
+
+// Rules is what reacts to what. Identity events whose names nobody knows go to
+// on-revocation too, because AWS does not document the name of a revoke: it
+// counts and keeps them (S3.1).
+func Rules() []Rule {
+	return []Rule{
+		{Name: "sign-out", Function: "on-logout", ReadOnly: true, Pattern: `{
+			"detail-type": ["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"],
+			"detail": {"eventSource": ["sso.amazonaws.com"], "eventName": ["Logout"]}}`},
+		{Name: "own-sign-out", OnOwnBus: true, Function: "on-logout", Pattern: `{
+			"source": ["nightshift"], "detail-type": ["Nightshift Signed Out", "Nightshift Notebook Closed", "Nightshift Kernel Stopped"]}`},
+		{Name: "identity", Function: "on-revocation", Pattern: `{
+			"detail-type": [{"suffix": " via CloudTrail"}],
+			"detail": {
+				"eventSource": ["sso.amazonaws.com", "sso-directory.amazonaws.com", "identitystore.amazonaws.com",
+					"identitystore-scim.amazonaws.com", "identitystore-auth.amazonaws.com", "signin.amazonaws.com"],
+				"eventName": [{"anything-but": ["Logout"]}]}}`},
+		{Name: "own-revocation", OnOwnBus: true, Function: "on-revocation", Pattern: `{
+			"source": ["nightshift"], "detail-type": ["Nightshift Revoked", "Nightshift User Disabled", "Nightshift User Enabled",
+				"Nightshift User Deleted", "Nightshift Access Removed", "Nightshift Stop Requested"]}`},
+		{Name: "births", Function: "on-run-event", Pattern: `{
+			"detail-type": ["AWS API Call via CloudTrail"],
+			"detail": {
+				"eventSource": ["sso-oauth.amazonaws.com", "sagemaker.amazonaws.com", "emr-containers.amazonaws.com"],
+				"eventName": ["CreateTokenWithIAM", "CreateTrainingJob", "CreateProcessingJob", "StartPipelineExecution", "StartJobRun",
+					"CreateTransformJob", "CreateHyperParameterTuningJob", "UpdateDomain"]}}`},
+		{Name: "run-states", Function: "on-run-event", Pattern: `{
+			"source": ["aws.sagemaker", "aws.emr-containers", "aws.emr"],
+			"detail-type": ["SageMaker Training Job State Change", "SageMaker Processing Job State Change",
+				"SageMaker Model Building Pipeline Execution Status Change", "SageMaker Model Building Pipeline Execution Step Status Change",
+				"EMR Job Run State Change", "EmrContainers Job Run State Change", "EMR Cluster State Change"]}`},
+		{Name: "executions", Function: "on-run-event", Pattern: `{
+			"source": ["aws.states"], "detail-type": ["Step Functions Execution Status Change"],
+			"detail": {"status": ["ABORTED", "TIMED_OUT", "FAILED"]}}`},
+	}
+}
+
+// The queue before each event function: what it does with an event that its
+// function cannot take.
+const (
+	QueueRetentionDays  = 14
+	QueueVisibility     = 30  // seconds before a failed event is delivered again
+	QueueReceivesMax    = 500 // deliveries before it goes to the dead-letter queue, hours of outage
+	QueueMaxConcurrency = 10
+)

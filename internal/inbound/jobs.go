@@ -1,0 +1,81 @@
+package inbound
+
+import (
+	"strings"
+
+	"nightshift/internal/app"
+	"nightshift/internal/session"
+	"nightshift/internal/workload"
+)
+
+// Tags that are read off a run. The first two are ours; the third is put on
+// every job that starts in SageMaker Studio, by SageMaker.
+const (
+	tagSession = "nightshift:session"
+	tagUser    = "nightshift:user"
+	tagDomain  = "sagemaker:domain-arn"
+)
+
+// birth is a run that somebody started; arn is the field of the response that
+// names it.
+func birth(arn string, engine workload.Engine) rule {
+	return func(e *event) app.Message {
+		p := e.parameters()
+		run := e.run(e.detail.at("responseElements").at(arn), engine)
+		run.MaxRuntime = p.at("stoppingCondition").at("maxRuntimeInSeconds").seconds()
+		run.Domain = domainOf(tag(p.at("tags"), tagDomain))
+		return app.Birth{
+			EventID: e.eventID(),
+			User:    e.onBehalfOf(),
+			Run:     run,
+			Stamp:   tag(p.at("tags"), tagSession),
+			At:      e.past(e.eventTime()),
+			By:      e.actor(),
+		}
+	}
+}
+
+// unsupported is a long-running job that Nightshift does not stop (S3.3).
+func unsupported(what string) rule {
+	return func(*event) app.Message {
+		return ignored("%s are not watched; they are shown as unsupported", what)
+	}
+}
+
+// domainUpdated is a change of a SageMaker domain; only switching identity
+// propagation off is a fact for running sessions (S1.8).
+func domainUpdated(e *event) app.Message {
+	p := e.parameters()
+	domain := e.id(p.at("domainId"), "domain")
+	status := p.in("domainSettingsForUpdate", "trustedIdentityPropagationSettings", "status")
+	f := e.fact(session.IdentityPropagationOff, e.eventID(), "", e.actor(), e.eventTime())
+	f.Domain = domain
+	if status.value == nil && status.fault == nil {
+		return ignored("UpdateDomain that leaves identity propagation as it is")
+	}
+	if e.oneOf(status, "ENABLED", "DISABLED") == "ENABLED" {
+		return ignored("identity propagation switched on: running sessions stay as they are")
+	}
+	return app.Fact{Event: f}
+}
+
+// tag is the value of a tag, whether tags came as an object or as a list of
+// key and value; "" where it is not there.
+func tag(tags node, key string) string {
+	if fields, ok := tags.value.(map[string]any); ok {
+		s, _ := fields[key].(string)
+		return s
+	}
+	for _, item := range tags.items() {
+		if item.at("key").loose() == key {
+			return item.at("value").loose()
+		}
+	}
+	return ""
+}
+
+// domainOf is the domain's id in its ARN.
+func domainOf(arn string) string {
+	_, id, _ := strings.Cut(arn, ":domain/")
+	return id
+}
