@@ -1,0 +1,231 @@
+package statemachines_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"nightshift/internal/asl"
+	"nightshift/internal/cadence"
+	"nightshift/statemachines"
+)
+
+var update = flag.Bool("update", false, "rewrite the diagrams of README.md")
+
+const account = "us-east-1:123456789012:"
+
+func machineARN(name string) string { return "arn:aws:states:" + account + "stateMachine:" + name }
+func functionARN(name string) string {
+	return "arn:aws:lambda:" + account + "function:" + name
+}
+
+var arns = map[string]string{
+	statemachines.OpenSessionArn:     functionARN("open-session"),
+	statemachines.StartRunArn:        functionARN("start-run"),
+	statemachines.ObserveEndpointArn: functionARN("observe-endpoint"),
+	statemachines.DrainEndpointArn:   functionARN("drain-endpoint"),
+	statemachines.WatchMachineArn:    machineARN(statemachines.Watch),
+	statemachines.DrainMachineArn:    machineARN(statemachines.Drain),
+}
+
+// load puts numbers and ARNs into a machine, as whoever deploys it does.
+func load(t testing.TB, name string) *asl.Machine {
+	t.Helper()
+	subs := statemachines.Values(name)
+	for _, s := range statemachines.Substitutions(name) {
+		if arn, ok := arns[s]; ok {
+			subs[s] = arn
+		}
+	}
+	m, err := asl.Load(statemachines.Definition(name), subs)
+	if err != nil {
+		t.Fatalf("%s:\n%v", name, err)
+	}
+	return m
+}
+
+func TestSubstitutionsAreNumbersOrARNs(t *testing.T) {
+	want := map[string]string{
+		statemachines.Run:   "OpenSessionArn RunWaitSeconds= StartRunArn TaskTimeoutSeconds=",
+		statemachines.Watch: "ObserveEndpointArn RoundsMax= TaskTimeoutSeconds= WatchMachineArn YoungSeconds=",
+		statemachines.Drain: "DrainEndpointArn DrainEverySeconds= DrainMachineArn RoundsMax= TaskTimeoutSeconds=",
+	}
+	for _, name := range statemachines.Names() {
+		var got []string
+		values := statemachines.Values(name)
+		for _, s := range statemachines.Substitutions(name) {
+			if v, ok := values[s]; ok {
+				if n, err := strconv.Atoi(v); err != nil || n < 1 {
+					t.Errorf("%s: %s is %q, not a whole number above 0", name, s, v)
+				}
+				s += "="
+			}
+			got = append(got, s)
+		}
+		if text := strings.Join(got, " "); text != want[name] {
+			t.Errorf("%s: got %s, want %s", name, text, want[name])
+		}
+		load(t, name)
+	}
+}
+
+type definition struct {
+	Comment string
+	States  map[string]struct {
+		Type, Resource, Comment string
+		TimeoutSeconds          any
+		Retry                   []struct {
+			Comment         string
+			ErrorEquals     []string
+			IntervalSeconds int
+			MaxAttempts     *int
+			BackoffRate     float64
+			MaxDelaySeconds int
+			JitterStrategy  string
+		}
+		Catch []struct {
+			Comment     string
+			ErrorEquals []string
+		}
+	}
+}
+
+func parse(t *testing.T, name string) definition {
+	t.Helper()
+	var d definition
+	if err := json.Unmarshal(statemachines.Definition(name), &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestRetriesAreThoseOfCadence(t *testing.T) {
+	for _, name := range statemachines.Names() {
+		for state, s := range parse(t, name).States {
+			if s.Type != "Task" {
+				continue
+			}
+			at := name + "." + state
+			if s.TimeoutSeconds == nil || len(s.Retry) == 0 || len(s.Catch) == 0 || s.Comment == "" {
+				t.Errorf("%s: every Task has a TimeoutSeconds, a Retry, a Catch and a Comment", at)
+			}
+			for i, r := range s.Retry {
+				switch {
+				case r.Comment == "" || r.MaxAttempts == nil:
+					t.Errorf("%s.Retry[%d]: needs Comment and MaxAttempts", at, i)
+				case *r.MaxAttempts == 0: // says what is not retried
+				case *r.MaxAttempts != cadence.TaskAttempts:
+					t.Errorf("%s.Retry[%d]: MaxAttempts %d, cadence.TaskAttempts is %d", at, i, *r.MaxAttempts, cadence.TaskAttempts)
+				case r.IntervalSeconds != 2 || r.BackoffRate != 2 || r.MaxDelaySeconds != 30 || r.JitterStrategy != "FULL":
+					t.Errorf("%s.Retry[%d]: must be 2 s, doubling, at most 30 s, full jitter, not %+v", at, i, r)
+				}
+			}
+			for i, c := range s.Catch {
+				if c.Comment == "" {
+					t.Errorf("%s.Catch[%d]: needs a Comment", at, i)
+				}
+			}
+		}
+	}
+}
+
+// Names of errors that AWS gives: of Lambda's runtime and API, and of the
+// integration that starts executions.
+var awsErrors = []string{
+	"Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException",
+	"Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", "StepFunctions.ExecutionAlreadyExistsException", "States.ALL",
+}
+
+func TestErrorNamesAreKnown(t *testing.T) {
+	known := append(statemachines.Errors(), awsErrors...)
+	used := map[string]bool{}
+	for _, name := range statemachines.Names() {
+		for state, s := range parse(t, name).States {
+			var names []string
+			for _, r := range s.Retry {
+				names = append(names, r.ErrorEquals...)
+			}
+			for _, c := range s.Catch {
+				names = append(names, c.ErrorEquals...)
+			}
+			for _, n := range names {
+				used[n] = true
+				if !slices.Contains(known, n) {
+					t.Errorf("%s.%s: nobody gives the error %s", name, state, n)
+				}
+			}
+		}
+	}
+	for _, n := range known {
+		if !used[n] {
+			t.Errorf("no machine tells %s apart", n)
+		}
+	}
+}
+
+func TestRunInputSchemaIsJSON(t *testing.T) {
+	var s struct {
+		Schema     string `json:"$schema"`
+		Required   []string
+		Properties map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(statemachines.RunInputSchema(), &s); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.Required {
+		if s.Properties[r] == nil {
+			t.Errorf("%s is required and not described", r)
+		}
+	}
+}
+
+// TestDiagrams keeps the pictures in README.md those of the definitions; with
+// -update it rewrites them.
+func TestDiagrams(t *testing.T) {
+	old, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(old)
+	for _, name := range statemachines.Names() {
+		block := regexp.MustCompile(`(?s)<!-- diagram ` + name + ` -->.*?<!-- end -->`)
+		if !block.MatchString(text) {
+			t.Errorf("README.md has no place for the diagram of %s", name)
+		}
+		picture := fmt.Sprintf("<!-- diagram %s -->\n```mermaid\n%s```\n<!-- end -->", name, diagram(load(t, name)))
+		text = block.ReplaceAllLiteralString(text, picture)
+	}
+	if text == string(old) {
+		return
+	}
+	if !*update {
+		t.Fatal("README.md shows other machines than these: go test ./statemachines -run TestDiagrams -update")
+	}
+	if err := os.WriteFile("README.md", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func diagram(m *asl.Machine) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "stateDiagram-v2\n  [*] --> %s\n", m.StartAt())
+	for _, e := range m.Edges() {
+		label := strings.Trim(e.Label, "[]")
+		if label != "" {
+			label = " : " + label
+		}
+		fmt.Fprintf(&b, "  %s --> %s%s\n", e.From, e.To, label)
+	}
+	for _, s := range m.States() {
+		if k := m.Type(s); k == "Succeed" || k == "Fail" {
+			fmt.Fprintf(&b, "  %s --> [*]\n", s)
+		}
+	}
+	return b.String()
+}
