@@ -3,24 +3,19 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		if !errors.Is(err, errShown) {
-			fmt.Fprintln(os.Stderr, "nightshift: "+err.Error())
-		}
+		fmt.Fprintln(os.Stderr, "nightshift: "+err.Error())
 		os.Exit(1)
 	}
 }
-
-// errShown is an error whose text the person has already read.
-var errShown = errors.New("shown")
 
 func run(args []string) error {
 	root := &cobra.Command{
@@ -30,7 +25,7 @@ func run(args []string) error {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(decideCommand())
+	root.AddCommand(demoCommand(time.Now), upCommand(time.Now), decideCommand())
 	root.SetArgs(args)
 	return root.Execute()
 }

@@ -1,0 +1,356 @@
+// Package livy controls the sessions of one Apache Livy server, as Amazon EMR
+// runs it on a cluster's primary node. It knows Livy's REST API, its words for
+// states and its rules of idleness and names; it must not know users, policy or
+// when anything should stop. It never retries: whoever calls paces the calls.
+//
+// Livy's own session ids are small numbers that begin at 0 again when the server
+// restarts, so they never leave this package: a run's id is a name that lasts
+// (see identify).
+package livy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nightshift/internal/app"
+	"nightshift/internal/fault"
+	"nightshift/internal/workload"
+)
+
+const (
+	// pageSize is how many sessions are asked for at once.
+	pageSize = 1000
+	// pagesMax bounds one listing; past it the listing is answered as incomplete.
+	pagesMax = 50
+	// looksMax bounds how many idle sessions' statements one listing reads; the
+	// activity of further ones is not known this time.
+	looksMax = 200
+	// statementsSize is how many of a session's last statements are read.
+	statementsSize = 20
+	// bodyMax bounds what is read of one answer; a longer one is an error.
+	bodyMax = 64 << 20
+	// stopWait is how long Stop waits for Livy's DELETE, which answers only when
+	// the session is down; the stop goes on without us.
+	stopWait = 10 * time.Second
+)
+
+var _ app.Engine = (*Engine)(nil)
+
+// Engine is an app.Engine for one Livy server.
+type Engine struct {
+	base     string
+	client   *http.Client
+	endpoint string
+	now      func() time.Time
+	stopWait time.Duration
+	pageSize int
+
+	mu   sync.Mutex
+	late *bool // the server is Livy 0.9.0 or later; nil until asked
+}
+
+// Option changes how an Engine behaves.
+type Option func(*Engine)
+
+// WithStopWait sets how long Stop waits for the server to finish a DELETE before
+// it takes the stop as accepted; 10 s otherwise.
+func WithStopWait(d time.Duration) Option { return func(e *Engine) { e.stopWait = d } }
+
+// New gives the engine of the endpoint "livy/<cluster id>" whose Livy server is
+// at base, for example "https://ip-10-0-0-1.ec2.internal:8998". Trust and
+// authentication are the client's.
+func New(base string, client *http.Client, endpoint string, now func() time.Time, options ...Option) *Engine {
+	e := &Engine{
+		base: strings.TrimRight(base, "/"), client: client, endpoint: endpoint, now: now,
+		stopWait: stopWait, pageSize: pageSize,
+	}
+	for _, o := range options {
+		o(e)
+	}
+	return e
+}
+
+// Endpoint is the id under which the engine lists its runs.
+func (e *Engine) Endpoint() string { return e.endpoint }
+
+// List looks at every session and batch that the server knows; those that died
+// stay for ten minutes. It does not keep sessions alive: only where a session
+// is idle and has no heartbeat are its statements read. Batches are listed, so
+// that they are seen, and carry no activity.
+func (e *Engine) List(ctx context.Context, endpoint string) (workload.Listing, error) {
+	if endpoint != e.endpoint {
+		return workload.Listing{}, fault.Newf("livy: list sessions", fault.Invalid, "this is %s, not %s", e.endpoint, endpoint)
+	}
+	all, asked, complete, err := e.collection(ctx, sessions)
+	if err != nil {
+		return workload.Listing{}, err
+	}
+	l := workload.Listing{Complete: complete}
+	looks := looksMax
+	for _, s := range all {
+		id := s.identify(sessions)
+		if id == "" {
+			if !state(s.State).Over() {
+				l.Unidentified++
+			}
+			continue
+		}
+		o := e.observe(s, id, sessions, asked)
+		if s.looked() && looks > 0 {
+			looks--
+			if o.Activity, err = e.activity(ctx, s.ID); err != nil {
+				looks = 0 // the server has other troubles: what was listed stands
+			}
+		} else if o.State == workload.Running {
+			o.Activity = workload.Activity{Known: true, Busy: true}
+		}
+		l.Runs = append(l.Runs, o)
+	}
+	return e.addBatches(ctx, l)
+}
+
+func (e *Engine) addBatches(ctx context.Context, l workload.Listing) (workload.Listing, error) {
+	all, asked, complete, err := e.collection(ctx, batches)
+	if fault.Is(err, fault.NotFound) {
+		return l, nil // a server without batches
+	}
+	l.Complete = l.Complete && complete && err == nil
+	for _, b := range all {
+		switch id := b.identify(batches); {
+		case id != "":
+			l.Runs = append(l.Runs, e.observe(b, id, batches, asked))
+		case !state(b.State).Over():
+			l.Unidentified++
+		}
+	}
+	return l, err
+}
+
+// Describe looks a run up in a complete listing: a GET of the session itself
+// would keep it alive. A server that cannot be reached is an error; a server
+// that answers without the run says that it is gone from there.
+func (e *Engine) Describe(ctx context.Context, run workload.Run) (workload.Observation, error) {
+	s, kind, asked, err := e.find(ctx, "livy: describe session", run)
+	if err != nil {
+		return workload.Observation{}, err
+	}
+	if s == nil {
+		gone := run
+		gone.Endpoint = e.endpoint
+		return workload.Observation{Run: gone, State: workload.Gone, At: asked}, nil
+	}
+	o := e.observe(*s, run.ID, kind, asked)
+	if s.looked() && kind == sessions {
+		// Activity that cannot be read is not known; the state stands.
+		o.Activity, _ = e.activity(ctx, s.ID)
+	} else if kind == sessions && o.State == workload.Running {
+		o.Activity = workload.Activity{Known: true, Busy: true}
+	}
+	return o, nil
+}
+
+// find gives the session of a run, nil where the server has none.
+func (e *Engine) find(ctx context.Context, op string, run workload.Run) (*session, kind, time.Time, error) {
+	k := kindOf(run.ID)
+	all, asked, complete, err := e.collection(ctx, k)
+	if err != nil {
+		return nil, k, asked, err
+	}
+	var found *session
+	for i := range all {
+		// Of two, the living one: a dead session's name may be used again.
+		if all[i].is(run.ID, k) && (found == nil || state(found.State).Over()) {
+			found = &all[i]
+		}
+	}
+	if found == nil && !complete {
+		return nil, k, asked, fault.Newf(op, fault.Unknown, "the sessions changed while they were listed, %s was not among them", run.ID)
+	}
+	return found, k, asked, nil
+}
+
+// Stop deletes a session. Livy answers a DELETE only when the session is down:
+// once the request is sent, our own impatience counts as accepted.
+func (e *Engine) Stop(ctx context.Context, run workload.Run) error {
+	const op = "livy: delete session"
+	s, k, _, err := e.find(ctx, op, run)
+	if err != nil || s == nil || state(s.State).Over() {
+		return err
+	}
+	var sent atomic.Bool
+	patient, cancel := context.WithTimeout(ctx, e.stopWait)
+	defer cancel()
+	traced := httptrace.WithClientTrace(patient, &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { sent.Store(i.Err == nil) }})
+	err = e.do(traced, op, http.MethodDelete, "/"+string(k)+"/"+s.address(), nil, nil)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil && sent.Load() && ctx.Err() == nil && errors.Is(patient.Err(), context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// activity reads a session's last statements. This is a heartbeat for the
+// session, and it is not counted as activity.
+func (e *Engine) activity(ctx context.Context, id int) (workload.Activity, error) {
+	const op = "livy: list statements"
+	path := "/sessions/" + strconv.Itoa(id) + "/statements?order=desc&size=" + strconv.Itoa(statementsSize)
+	read := func(from int) (a answer, err error) {
+		err = e.do(ctx, op, http.MethodGet, path+"&from="+strconv.Itoa(from), nil, &a)
+		return a, err
+	}
+	last, err := read(0)
+	if n := last.Total - statementsSize; err == nil && n > 0 && len(last.Statements) > 0 && last.Statements[0].ID == 0 {
+		last, err = read(n) // a server that knows no order=desc gave the first ones
+	}
+	switch {
+	case fault.Is(err, fault.Invalid), fault.Is(err, fault.NotFound):
+		return workload.Activity{}, nil // it is not active any more, or gone
+	case err != nil:
+		return workload.Activity{}, err
+	}
+	a := workload.Activity{Known: true}
+	for _, s := range last.Statements {
+		switch s.State {
+		case "waiting", "running", "cancelling":
+			a.Busy = true
+		}
+		if t := time.UnixMilli(s.Completed).UTC(); s.Completed > 0 && t.After(a.Since) {
+			a.Since = t
+		}
+	}
+	return a, nil
+}
+
+type answer struct {
+	Total      int `json:"total_statements"`
+	Statements []struct {
+		ID        int    `json:"id"`
+		State     string `json:"state"`
+		Completed int64  `json:"completed"` // milliseconds since 1970; 0: not yet
+	} `json:"statements"`
+}
+
+// collection lists all sessions or batches. complete is false where the server's
+// total changed between pages: something may have slipped from one to another.
+func (e *Engine) collection(ctx context.Context, k kind) (all []session, asked time.Time, complete bool, err error) {
+	asked = e.now()
+	known := map[int]bool{}
+	total := -1
+	for range pagesMax {
+		var page struct {
+			Total    int       `json:"total"`
+			Sessions []session `json:"sessions"`
+		}
+		path := fmt.Sprintf("/%s?from=%d&size=%d", k, len(all), e.pageSize)
+		if err := e.do(ctx, "livy: list "+string(k), http.MethodGet, path, nil, &page); err != nil {
+			return nil, asked, false, err
+		}
+		if total >= 0 && total != page.Total {
+			return all, asked, false, nil
+		}
+		total = page.Total
+		for _, s := range page.Sessions {
+			if !known[s.ID] {
+				known[s.ID] = true
+				all = append(all, s)
+			}
+		}
+		if len(all) >= total || len(page.Sessions) == 0 {
+			return all, asked, len(all) == total, nil
+		}
+	}
+	return all, asked, false, nil
+}
+
+// do makes one request and reads its answer.
+func (e *Engine) do(ctx context.Context, op, method, path string, body, into any) error {
+	var reader io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return fault.New(op, fault.Invalid, err)
+		}
+		reader = bytes.NewReader(raw)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, e.base+path, reader)
+	if err != nil {
+		return fault.New(op, fault.Invalid, err)
+	}
+	r.Header.Set("Accept", "application/json")
+	if method != http.MethodGet {
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Requested-By", "nightshift") // Livy's protection against forged requests
+	}
+	res, err := e.client.Do(r)
+	if err != nil {
+		return fault.New(op, fault.Unknown, err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(res.Body, bodyMax+1))
+	switch {
+	case err != nil:
+		return fault.New(op, fault.Unknown, err)
+	case len(raw) > bodyMax:
+		return fault.Newf(op, fault.Unknown, "the answer is longer than %d bytes", bodyMax)
+	case res.StatusCode >= 300:
+		return classify(op, res.StatusCode, raw)
+	case into == nil:
+		return nil
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fault.Newf(op, fault.Unknown, "the answer is not what Livy answers: %w", err)
+	}
+	return nil
+}
+
+// messageMax is how much of an error's words is kept.
+const messageMax = 500
+
+// classify says what to do about an answer that is not a success.
+func classify(op string, status int, body []byte) error {
+	var said struct {
+		Msg string `json:"msg"`
+	}
+	if json.Unmarshal(body, &said) != nil || said.Msg == "" {
+		said.Msg = strings.TrimSpace(string(body))
+	}
+	if len(said.Msg) > messageMax {
+		said.Msg = said.Msg[:messageMax] + "…"
+	}
+	kind := fault.Unknown
+	switch {
+	case status == http.StatusTooManyRequests, status == http.StatusBadRequest && strings.Contains(said.Msg, "too many sessions"):
+		kind = fault.Throttled
+	case status == http.StatusBadRequest:
+		kind = fault.Invalid
+	case status == http.StatusNotFound:
+		kind = fault.NotFound
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		kind = fault.Denied
+	}
+	return fault.Newf(op, kind, "%d: %s", status, said.Msg)
+}
+
+// address is how a session is named in a path: by its name where that is ours,
+// so that a restart between looking and asking cannot hit another one; else by
+// its number.
+func (s session) address() string {
+	if strings.HasPrefix(s.Name, ours) {
+		return url.PathEscape(s.Name)
+	}
+	return strconv.Itoa(s.ID)
+}

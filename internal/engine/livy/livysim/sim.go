@@ -1,0 +1,462 @@
+// Package livysim speaks the REST protocol of Apache Livy as Amazon EMR runs it,
+// and behaves like it for interactive sessions, for the local system and for
+// tests. It knows Livy's routes, states, words and its rules of idleness; it
+// authenticates nobody, runs no Spark, and must not know Nightshift's adapter.
+// Every answer says that it is simulated.
+//
+// A session has no work of its own: it is idle until it gets statements. The
+// Spark property spark.nightshift.sim.work ("45m") gives it a first statement
+// of that length as soon as it is up, and spark.nightshift.sim.fail ("true")
+// kills it when that is done. A statement runs as long as its code says: "sleep
+// 9h", "time.sleep(30)", else one second.
+package livysim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"nightshift/internal/engine/simrun"
+)
+
+// Operations, as the door counts, throttles and loses them.
+const (
+	OpVersion    = "version"
+	OpList       = "list sessions"
+	OpCreate     = "create session"
+	OpGet        = "get session"
+	OpState      = "get session state"
+	OpDelete     = "delete session"
+	OpStatements = "list statements"
+	OpStatement  = "get statement"
+	OpExecute    = "create statement"
+	OpBatches    = "list batches"
+	opUnknown    = "unknown"
+)
+
+// Habit is how sessions behave where nobody planned otherwise: 30 s to start, a
+// DELETE that blocks for 3 s.
+var Habit = simrun.Plan{StartDelay: 30 * time.Second, Grace: 3 * time.Second}
+
+const (
+	sweepEvery  = time.Minute       // Livy's garbage collection and its heartbeat watchdog
+	retain      = 600 * time.Second // livy.server.session.state-retain.sec: how long dead sessions stay
+	maxCreation = 100               // livy.server.session.max-creation: sessions starting at once
+	pageDefault = 100
+)
+
+// Config is the server's configuration. The zero value is a server as Nightshift
+// wants its clusters configured.
+type Config struct {
+	Version  string        // "": "0.8.0-incubating", that of EMR 7.11
+	Timeout  time.Duration // livy.server.session.timeout; 0: 8 h
+	KillBusy bool          // timeout-check.skip-busy=false, upstream's default: a long statement counts as idleness
+	TTLCheck bool          // livy.server.session.ttl-check, 0.9.0 and later
+	Local    bool          // Spark in local mode: sessions have no application id
+	NoCSRF   bool          // mutating requests need no X-Requested-By
+}
+
+// Sim is one Livy server. It is an http.Handler.
+type Sim struct {
+	*simrun.Door
+	simrun.Plans
+
+	clock  simrun.Clock
+	config Config
+	late   bool // the version is 0.9.0 or later
+	mux    *http.ServeMux
+
+	mu       sync.Mutex
+	sessions []*session // that the server knows
+	all      []*session // that ever were: the ledger
+	next     int
+	swept    time.Time
+}
+
+// New gives a server without sessions.
+func New(clock simrun.Clock, config Config) *Sim {
+	if config.Version == "" {
+		config.Version = "0.8.0-incubating"
+	}
+	if config.Timeout == 0 {
+		config.Timeout = 8 * time.Hour
+	}
+	s := &Sim{Door: simrun.NewDoor(clock, nil), clock: clock, config: config, swept: clock.Now(), mux: http.NewServeMux()}
+	s.late = !strings.HasPrefix(config.Version, "0.8.") && !strings.HasPrefix(config.Version, "0.7.")
+	for pattern, h := range map[string]struct {
+		op    string
+		serve func(*http.Request) answer
+	}{
+		"GET /version":                      {OpVersion, s.version},
+		"GET /sessions":                     {OpList, s.list},
+		"POST /sessions":                    {OpCreate, s.create},
+		"GET /sessions/{id}":                {OpGet, s.about(s.get)},
+		"GET /sessions/{id}/state":          {OpState, s.about(s.state)},
+		"DELETE /sessions/{id}":             {OpDelete, s.delete},
+		"GET /sessions/{id}/statements":     {OpStatements, s.about(s.listStatements)},
+		"POST /sessions/{id}/statements":    {OpExecute, s.about(s.execute)},
+		"GET /sessions/{id}/statements/{n}": {OpStatement, s.about(s.statement)},
+		"GET /batches":                      {OpBatches, s.batches},
+		"/":                                 {opUnknown, func(*http.Request) answer { return no(404, "Not found") }},
+	} {
+		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			s.Serve(w, r, h.op, refusals, func(w http.ResponseWriter, r *http.Request) {
+				if !s.config.NoCSRF && r.Method != http.MethodGet && r.Header.Get("X-Requested-By") == "" {
+					no(400, "Missing Required Header for CSRF protection.").write(w)
+					return
+				}
+				h.serve(r).write(w)
+			})
+		})
+	}
+	return s
+}
+
+// ServeHTTP serves one request.
+func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Restart restarts the server without recovery: it forgets its sessions and
+// counts from 0 again. Their applications live on, seen by nobody here.
+func (s *Sim) Restart() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweep(s.clock.Now())
+	s.sessions, s.next = nil, 0
+}
+
+// Runs is the ledger: every session there ever was. The id is "name/<name>" for
+// those with a name of Nightshift's, else "app/<application id>".
+func (s *Sim) Runs() []simrun.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	s.sweep(now)
+	var records []simrun.Record
+	for _, x := range s.all {
+		records = append(records, x.record(now))
+	}
+	return simrun.Sort(records)
+}
+
+// sweep does what happened by itself since the last request.
+func (s *Sim) sweep(now time.Time) {
+	for tick := s.swept.Add(sweepEvery); !tick.After(now); tick = tick.Add(sweepEvery) {
+		s.swept = tick
+		s.sessions = slices.DeleteFunc(s.sessions, func(x *session) bool { return s.collect(x, tick) })
+	}
+	s.sessions = slices.DeleteFunc(s.sessions, func(x *session) bool {
+		return !x.stopping.IsZero() && x.over(now)
+	})
+}
+
+// collect is Livy's garbage collection of one session at one tick, in the order
+// of Livy's own checks.
+func (s *Sim) collect(x *session, tick time.Time) (gone bool) {
+	if x.over(tick) {
+		return tick.Sub(x.ended) > retain
+	}
+	if !x.stopping.IsZero() {
+		return false
+	}
+	by := simrun.NoOne
+	switch {
+	case x.request.Heartbeat > 0 && tick.Sub(x.heartbeat) > time.Duration(x.request.Heartbeat)*time.Second:
+		by = simrun.Heartbeat
+	case !s.config.KillBusy && x.busy(tick):
+	case tick.Sub(x.activity(tick)) > x.idleLimit:
+		by = simrun.IdleTimeout
+	case s.late && s.config.TTLCheck && x.ttl > 0 && tick.Sub(x.ready()) > x.ttl:
+		by = simrun.MaxRuntime
+	}
+	if by == simrun.NoOne {
+		return false
+	}
+	x.stopping, x.ended, x.by = tick, tick, by
+	return true
+}
+
+type answer struct {
+	status   int
+	body     any
+	location string
+}
+
+func no(status int, format string, args ...any) answer {
+	return answer{status: status, body: map[string]string{"msg": fmt.Sprintf(format, args...)}}
+}
+
+func (a answer) write(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json;charset=utf-8")
+	if a.location != "" {
+		w.Header().Set("Location", a.location)
+	}
+	w.WriteHeader(a.status)
+	// The caller is gone if this fails; there is nobody left to tell.
+	_ = json.NewEncoder(w).Encode(a.body)
+}
+
+// refusals: a server that is down gives no answer at all. Livy itself throttles
+// nothing but creations; a 429 is what a proxy before it would say.
+var refusals = simrun.Refusals{
+	Down:      simrun.Cut,
+	Throttled: no(429, "Too many requests").write,
+	Lost:      simrun.Cut,
+}
+
+func (s *Sim) version(*http.Request) answer {
+	return answer{status: 200, body: map[string]string{
+		"version": s.config.Version, "url": "https://livy.incubator.apache.org", "branch": "simulated", "revision": "simulated", "date": "", "user": "",
+	}}
+}
+
+// window reads from and size.
+func window(r *http.Request, size int) (int, int, error) {
+	from := 0
+	for name, target := range map[string]*int{"from": &from, "size": &size} {
+		if v := r.URL.Query().Get(name); v != "" {
+			n, err := strconv.Atoi(v)
+			if err != nil || n < 0 {
+				return 0, 0, fmt.Errorf("For input string: %q", v) // Java's own words
+			}
+			*target = n
+		}
+	}
+	return from, size, nil
+}
+
+func page[T any](all []T, from, size int) []T {
+	from = min(from, len(all))
+	return all[from:min(len(all), from+size)]
+}
+
+// list does not count as a heartbeat of any session.
+func (s *Sim) list(r *http.Request) answer {
+	from, size, err := window(r, pageDefault)
+	if err != nil {
+		return no(500, "%v", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	s.sweep(now)
+	shown := []any{}
+	for _, x := range page(s.sessions, from, size) {
+		shown = append(shown, x.show(now, s.late))
+	}
+	return answer{status: 200, body: map[string]any{"from": from, "total": len(s.sessions), "sessions": shown}}
+}
+
+func (s *Sim) batches(*http.Request) answer {
+	return answer{status: 200, body: map[string]any{"from": 0, "total": 0, "sessions": []any{}}}
+}
+
+func (s *Sim) create(r *http.Request) answer {
+	var in request
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return no(400, "%v", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	s.sweep(now)
+	x, err := s.admit(in, now)
+	if errors.Is(err, errTooMany) {
+		return no(400, "%v", err)
+	}
+	if err != nil {
+		return no(400, "Rejected, Reason: %v", err)
+	}
+	s.next++
+	s.sessions, s.all = append(s.sessions, x), append(s.all, x)
+	return answer{status: 201, body: x.show(now, s.late), location: fmt.Sprintf("/sessions/%d", x.id)}
+}
+
+var errTooMany = errors.New("Rejected, too many sessions are being created!") // Livy's own words
+
+// admit makes the session of a request, or says in Livy's words why not.
+func (s *Sim) admit(in request, now time.Time) (*session, error) {
+	starting := 0
+	for _, x := range s.sessions {
+		if x.state(now) == "starting" {
+			starting++
+		}
+		if in.Name != nil && x.name() == *in.Name {
+			return nil, fmt.Errorf("requirement failed: Duplicate session name: Some(%s) for session %d", *in.Name, s.next)
+		}
+	}
+	if starting >= maxCreation {
+		return nil, errTooMany
+	}
+	if in.Kind == "" {
+		in.Kind = "shared"
+	}
+	if !slices.Contains([]string{"spark", "pyspark", "sparkr", "sql", "shared"}, in.Kind) {
+		return nil, fmt.Errorf("Invalid kind: %s", in.Kind) // Livy's own words
+	}
+	if in.Name != nil && strings.Trim(*in.Name, "0123456789") == "" {
+		return nil, fmt.Errorf("requirement failed: Invalid session name: %s", *in.Name)
+	}
+	asked, err := simrun.Asked(in.Conf["spark.nightshift.sim.work"], in.Conf["spark.nightshift.sim.fail"])
+	if err != nil {
+		return nil, err
+	}
+	x := &session{id: s.next, request: in, created: now, heartbeat: now, idleLimit: s.config.Timeout}
+	stamp, _ := strings.CutPrefix(x.name(), "ns-")
+	x.plan = s.For(Habit, asked, x.name(), stamp)
+	if !s.config.Local {
+		x.app = fmt.Sprintf("application_%d_%04d", s.start().UnixMilli(), len(s.all)+1)
+	}
+	if x.plan.Work > 0 {
+		st := x.add("simulated work", x.ready(), x.plan.Work)
+		if x.plan.Fail {
+			x.ended, x.by = st.end, simrun.Itself
+		}
+	}
+	return x, s.bound(x)
+}
+
+// start is when the cluster's resource manager came up: part of application ids.
+func (s *Sim) start() time.Time {
+	if len(s.all) > 0 {
+		return s.all[0].created
+	}
+	return s.clock.Now()
+}
+
+// bound applies the request's own limits: in 0.8 ttl is the idle limit, since
+// 0.9.0 idleTimeout is, and ttl bounds the whole life.
+func (s *Sim) bound(x *session) error {
+	ttl, err := livyTime(x.request.TTL)
+	if err != nil {
+		return err
+	}
+	idle, err := livyTime(x.request.IdleTimeout)
+	if err != nil {
+		return err
+	}
+	if s.late {
+		x.ttl = ttl
+	} else {
+		idle = ttl
+	}
+	if idle > 0 {
+		x.idleLimit = idle
+	}
+	return nil
+}
+
+// about serves a request about one session, which is a heartbeat for it.
+func (s *Sim) about(serve func(*session, *http.Request, time.Time) answer) func(*http.Request) answer {
+	return func(r *http.Request) answer {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		now := s.clock.Now()
+		s.sweep(now)
+		x := s.find(r.PathValue("id"))
+		if x == nil {
+			return no(404, "Session '%s' not found.", r.PathValue("id"))
+		}
+		x.heartbeat = now
+		return serve(x, r, now)
+	}
+}
+
+// find takes an id or a name: digits are an id.
+func (s *Sim) find(idOrName string) *session {
+	digits := strings.Trim(idOrName, "0123456789") == ""
+	for _, x := range s.sessions {
+		if digits && strconv.Itoa(x.id) == idOrName || !digits && x.name() == idOrName {
+			return x
+		}
+	}
+	return nil
+}
+
+func (s *Sim) get(x *session, _ *http.Request, now time.Time) answer {
+	return answer{status: 200, body: x.show(now, s.late)}
+}
+
+func (s *Sim) state(x *session, _ *http.Request, now time.Time) answer {
+	return answer{status: 200, body: map[string]any{"id": x.id, "state": x.state(now)}}
+}
+
+// delete answers when the session is down, as Livy does; the stop goes on when
+// the caller has gone.
+func (s *Sim) delete(r *http.Request) answer {
+	var wait time.Duration
+	a := s.about(func(x *session, _ *http.Request, now time.Time) answer {
+		if x.over(now) {
+			s.sessions = slices.DeleteFunc(s.sessions, func(y *session) bool { return x == y })
+			return no(200, "deleted")
+		}
+		x.stops = append(x.stops, now)
+		if x.stopping.IsZero() {
+			x.stopping, x.ended, x.by = now, now.Add(max(0, x.plan.Grace)), simrun.StopRequest
+		}
+		wait = x.ended.Sub(now)
+		return no(200, "deleted")
+	})(r)
+	if wait > 0 && s.clock.Sleep(r.Context(), wait) != nil {
+		return no(500, "interrupted")
+	}
+	return a
+}
+
+func active(x *session, now time.Time) bool {
+	return slices.Contains([]string{"idle", "busy", "starting"}, x.state(now))
+}
+
+func (s *Sim) listStatements(x *session, r *http.Request, now time.Time) answer {
+	if !active(x, now) {
+		return no(400, "Session isn't active.")
+	}
+	all := []any{}
+	for id, st := range x.statements {
+		if !st.submitted.After(now) {
+			all = append(all, st.show(id, now))
+		}
+	}
+	from, size, err := window(r, len(all))
+	if err != nil {
+		return no(500, "%v", err)
+	}
+	if r.URL.Query().Get("order") == "desc" {
+		slices.Reverse(all)
+	}
+	return answer{status: 200, body: map[string]any{"total_statements": len(all), "statements": page(all, from, size)}}
+}
+
+func (s *Sim) statement(x *session, r *http.Request, now time.Time) answer {
+	n, err := strconv.Atoi(r.PathValue("n"))
+	if err != nil || n < 0 || n >= len(x.statements) {
+		return no(404, "Statement not found")
+	}
+	return answer{status: 200, body: x.statements[n].show(n, now)}
+}
+
+func (s *Sim) execute(x *session, r *http.Request, now time.Time) answer {
+	in := map[string]string{}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+		return no(400, "%v", err)
+	}
+	for name := range maps.Keys(in) {
+		if name != "code" && name != "kind" {
+			return no(400, "Unrecognized field %q", name)
+		}
+	}
+	if !active(x, now) {
+		return no(400, "Session isn't active.")
+	}
+	n := len(x.statements)
+	st := x.add(in["code"], now, takes(in["code"]))
+	return answer{status: 201, body: st.show(n, now), location: fmt.Sprintf("/sessions/%d/statements/%d", x.id, n)}
+}

@@ -1,0 +1,159 @@
+package livy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"nightshift/internal/app"
+	"nightshift/internal/fault"
+	"nightshift/internal/workload"
+)
+
+// request is POST /sessions; other fields are unknown to Livy.
+type request struct {
+	Kind           string            `json:"kind,omitempty"`
+	ProxyUser      string            `json:"proxyUser,omitempty"`
+	Jars           []string          `json:"jars,omitempty"`
+	PyFiles        []string          `json:"pyFiles,omitempty"`
+	Files          []string          `json:"files,omitempty"`
+	DriverMemory   string            `json:"driverMemory,omitempty"`
+	DriverCores    int               `json:"driverCores,omitempty"`
+	ExecutorMemory string            `json:"executorMemory,omitempty"`
+	ExecutorCores  int               `json:"executorCores,omitempty"`
+	NumExecutors   int               `json:"numExecutors,omitempty"`
+	Archives       []string          `json:"archives,omitempty"`
+	Queue          string            `json:"queue,omitempty"`
+	Name           string            `json:"name,omitempty"`
+	Conf           map[string]string `json:"conf,omitempty"`
+	Heartbeat      int               `json:"heartbeatTimeoutInSecond,omitempty"`
+	TTL            string            `json:"ttl,omitempty"`
+	IdleTimeout    string            `json:"idleTimeout,omitempty"`
+}
+
+// Start creates an interactive session whose name carries the session id. The
+// spec is the body of POST /sessions as JSON; the name is not the caller's to
+// give. A Start.Idle becomes Livy's own idle limit: ttl before 0.9.0,
+// idleTimeout since. A Start.MaxRuntime has an effect since 0.9.0 only, as ttl,
+// and only where the server is configured to check it.
+//
+// Livy has no idempotency key but names are unique: the list is looked at before
+// the request, and again where it was refused.
+func (e *Engine) Start(ctx context.Context, s app.Start) (workload.Run, error) {
+	const op = "livy: create session"
+	in, err := decode(s.Spec)
+	if err != nil {
+		return workload.Run{}, fault.New(op, fault.Invalid, err)
+	}
+	if s.Run.Kind != "" && s.Run.Kind != workload.LivySession {
+		return workload.Run{}, fault.Newf(op, fault.Invalid, "runs of kind %s are not started here, only interactive sessions", s.Run.Kind)
+	}
+	in.Name = ours + s.SessionID
+	run := workload.Run{Engine: workload.Livy, Endpoint: e.endpoint, ID: byName + in.Name, Kind: workload.LivySession, Application: workload.Spark}
+	if there, _, _, err := e.find(ctx, op, run); err != nil || there != nil {
+		return started(run, err)
+	}
+	if err := e.limit(ctx, in, s); err != nil {
+		return workload.Run{}, err
+	}
+	err = e.do(ctx, op, http.MethodPost, "/sessions", in, nil)
+	if fault.Is(err, fault.Invalid) {
+		if there, _, _, lookErr := e.find(ctx, op, run); lookErr == nil && there != nil {
+			err = nil // another start of the same session was faster
+		}
+	}
+	return started(run, err)
+}
+
+func started(run workload.Run, err error) (workload.Run, error) {
+	if err != nil {
+		return workload.Run{}, err
+	}
+	return run, nil
+}
+
+// decode reads the spec strictly.
+func decode(spec []byte) (*request, error) {
+	in := &request{}
+	d := json.NewDecoder(bytes.NewReader(spec))
+	d.DisallowUnknownFields()
+	err := d.Decode(in)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return nil, fmt.Errorf("the spec is not a Livy session: %s must be a %s, not a %s", wrong.Field, wrong.Type, wrong.Value)
+	case err != nil:
+		return nil, fmt.Errorf("the spec is not a Livy session: %w", err)
+	case in.Name != "":
+		return nil, errors.New("name is set by Nightshift, it carries the session id: leave it out of the spec")
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the spec has something after the session")
+	}
+	return in, nil
+}
+
+// limit sets the session's own limits in Livy (S4.5), in the words of the
+// server's version.
+func (e *Engine) limit(ctx context.Context, in *request, s app.Start) error {
+	if s.Idle <= 0 && s.MaxRuntime <= 0 {
+		return nil
+	}
+	late, err := e.isLate(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !late && s.Idle > 0:
+		in.TTL = seconds(s.Idle)
+	case late && s.Idle > 0:
+		in.IdleTimeout = seconds(s.Idle)
+	}
+	if late && s.MaxRuntime > 0 {
+		in.TTL = seconds(s.MaxRuntime)
+	}
+	return nil
+}
+
+// seconds is a time in Livy's form, a second at least.
+func seconds(d time.Duration) string {
+	return strconv.Itoa(max(1, int(d/time.Second))) + "s"
+}
+
+// isLate says whether the server is Livy 0.9.0 or later; it is asked once.
+func (e *Engine) isLate(ctx context.Context) (bool, error) {
+	e.mu.Lock()
+	known := e.late
+	e.mu.Unlock()
+	if known != nil {
+		return *known, nil
+	}
+	var said struct {
+		Version string `json:"version"`
+	}
+	if err := e.do(ctx, "livy: read the version", http.MethodGet, "/version", nil, &said); err != nil && !fault.Is(err, fault.NotFound) {
+		return false, err
+	}
+	late := lateVersion(said.Version)
+	e.mu.Lock()
+	e.late = &late
+	e.mu.Unlock()
+	return late, nil
+}
+
+// lateVersion reads a version such as "0.8.0-incubating"; one that cannot be
+// read is taken for an old one, whose words are EMR's.
+func lateVersion(version string) bool {
+	major, rest, _ := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	a, errA := strconv.Atoi(major)
+	b, errB := strconv.Atoi(minor)
+	return errA == nil && errB == nil && (a > 0 || b >= 9)
+}

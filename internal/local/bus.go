@@ -1,0 +1,134 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"nightshift/internal/asl/clock"
+	"nightshift/internal/config"
+)
+
+// delivery is how long an event takes from the bus to its function.
+const delivery = time.Second
+
+// bus stands for EventBridge, the queues behind its rules, and the event
+// history of CloudTrail: an event that is lost on the way is still in the
+// history.
+type bus struct {
+	clock *clock.Clock
+	call  func(ctx context.Context, function string, payload []byte) ([]byte, error)
+
+	mu      sync.Mutex
+	history []recorded
+	dead    int // messages that reached a dead-letter queue
+	serial  int
+}
+
+type recorded struct {
+	at   time.Time
+	body []byte
+}
+
+// put takes one event; own says on which bus. The error says what is wrong with
+// it: EventBridge itself refuses what is not an envelope.
+func (b *bus) put(body []byte, own bool) error {
+	if err := envelope(body); err != nil {
+		return err
+	}
+	if !own {
+		b.record(body)
+	}
+	return b.route(body, own)
+}
+
+// record notes an event in CloudTrail's history without delivering it.
+func (b *bus) record(body []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.history = append(b.history, recorded{b.clock.Now(), append([]byte(nil), body...)})
+}
+
+// since gives the events recorded after a moment.
+func (b *bus) since(after time.Time) [][]byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var bodies [][]byte
+	for _, r := range b.history {
+		if r.at.After(after) {
+			bodies = append(bodies, r.body)
+		}
+	}
+	return bodies
+}
+
+func envelope(body []byte) error {
+	var e struct {
+		Source     string          `json:"source"`
+		DetailType string          `json:"detail-type"`
+		Detail     json.RawMessage `json:"detail"`
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return fmt.Errorf("the body must be an EventBridge envelope as JSON: %w", err)
+	}
+	for field, missing := range map[string]bool{"source": e.Source == "", "detail-type": e.DetailType == "", "detail": len(e.Detail) == 0} {
+		if missing {
+			return fmt.Errorf("%s: it is missing; an EventBridge envelope has source, detail-type and detail", field)
+		}
+	}
+	return nil
+}
+
+func (b *bus) route(body []byte, own bool) error {
+	for _, r := range config.Rules() {
+		if r.OnOwnBus != own {
+			continue
+		}
+		ok, err := matches(r.Pattern, body)
+		if err != nil {
+			return fmt.Errorf("rule %s: %w", r.Name, err)
+		}
+		if ok {
+			b.clock.Go(func() { b.deliver(r.Function, body) })
+		}
+	}
+	return nil
+}
+
+// deliver is a queue with one message: it hands the message to the function
+// until it is taken, as often as the queue does.
+func (b *bus) deliver(function string, body []byte) {
+	ctx := context.Background()
+	b.mu.Lock()
+	b.serial++
+	id := fmt.Sprintf("message-%d", b.serial)
+	b.mu.Unlock()
+	payload, err := json.Marshal(events.SQSEvent{Records: []events.SQSMessage{{MessageId: id, Body: string(body), EventSource: "aws:sqs"}}})
+	if err != nil {
+		return
+	}
+	if b.clock.Sleep(ctx, delivery) != nil {
+		return
+	}
+	for range config.QueueReceivesMax {
+		answer, err := b.call(ctx, function, payload)
+		var out events.SQSEventResponse
+		if err == nil && json.Unmarshal(answer, &out) == nil && len(out.BatchItemFailures) == 0 {
+			return
+		}
+		if b.clock.Sleep(ctx, config.QueueVisibility*time.Second) != nil {
+			return
+		}
+	}
+	b.mu.Lock()
+	b.dead++
+	b.mu.Unlock()
+}
+
+// handlers are the functions by name, called as the Lambda runtime calls them.
+type handlers map[string]lambda.Handler

@@ -1,0 +1,420 @@
+// Package local is the whole of Nightshift in one process: the handlers that
+// Lambda runs, the state machines that Step Functions runs, and a store, on one
+// virtual clock, against simulated engines that speak the real protocols over
+// HTTP on loopback. It wires; it must not decide. It is not for production and
+// says so.
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	emrapi "github.com/aws/aws-sdk-go-v2/service/emrcontainers"
+	sagemakerapi "github.com/aws/aws-sdk-go-v2/service/sagemaker"
+
+	"nightshift/internal/app"
+	"nightshift/internal/asl"
+	"nightshift/internal/asl/clock"
+	"nightshift/internal/cadence"
+	"nightshift/internal/edge"
+	"nightshift/internal/engine/emrcontainers"
+	"nightshift/internal/engine/emrcontainers/emrcontainerssim"
+	"nightshift/internal/engine/livy"
+	"nightshift/internal/engine/livy/livysim"
+	"nightshift/internal/engine/sagemaker"
+	"nightshift/internal/engine/sagemaker/sagemakersim"
+	"nightshift/internal/inbound"
+	"nightshift/internal/memstore"
+	"nightshift/internal/notify"
+	"nightshift/internal/outbound"
+	"nightshift/internal/session"
+	"nightshift/internal/workflow"
+	"nightshift/statemachines"
+)
+
+// The account and Region that the local system plays.
+const (
+	Account = "123456789012"
+	Region  = "us-east-1"
+)
+
+// The endpoints of the simulated engines.
+const (
+	Livy           = "livy/j-2AXXXXXXGAPLF" // emr-7.12.0, background sessions on
+	LivyOld        = "livy/j-1YONHTCP3YZKC" // emr-7.9.0: its sessions are interactive
+	EMROnEKS       = "emr-containers/" + Account + "/" + Region
+	SageMaker      = "sagemaker/" + Account + "/" + Region
+	VirtualCluster = "vc7n1ghtsh1ft0000000000001"
+)
+
+// Options of a System.
+type Options struct {
+	Clock *clock.Clock
+	Log   *slog.Logger // nil: silent
+	// IndexLag makes index reads stale for as long as DynamoDB's may be.
+	IndexLag time.Duration
+}
+
+// System is a running local system. Use New, and Close when done.
+type System struct {
+	Clock     *clock.Clock
+	Store     *memstore.Store
+	App       *app.App
+	Directory *directory
+	Livy      map[string]*livysim.Sim // by endpoint
+	EMR       *emrcontainerssim.Sim
+	SageMaker *sagemakersim.Sim
+	URLs      map[string]string // of the engines on loopback, by endpoint
+	Meter     *Meter
+
+	bus      *bus
+	runner   *asl.Runner
+	machines map[string]*asl.Machine
+	handlers handlers
+	servers  []*http.Server
+	stream   sync.Map // history entries on their way to run-effects, by record id
+
+	mu        sync.Mutex
+	announced []Announced
+	onSaid    func(Announced)
+	runs      int // executions that were given no name
+}
+
+// Announced is one event that Nightshift put on its bus.
+type Announced struct {
+	At         time.Time
+	DetailType string
+	Detail     json.RawMessage
+}
+
+// New builds a system; nothing runs before the clock does. Start puts the
+// schedule into motion.
+func New(o Options) (*System, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	s := &System{Clock: o.Clock, URLs: map[string]string{}, Livy: map[string]*livysim.Sim{}, Meter: &Meter{}}
+	s.Store = memstore.New(memstore.WithIndexLag(o.Clock.Now, func() time.Duration { return o.IndexLag }))
+	s.bus = &bus{clock: o.Clock, call: s.call}
+	s.Directory = newDirectory(s.bus)
+	if err := s.load(); err != nil {
+		return nil, err
+	}
+	engines, err := s.engines()
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	s.App = &app.App{
+		Store: s.Store, Engines: engines, Identity: s.Directory,
+		Starter:   workflow.New(states{s}, machineARN(statemachines.Watch), machineARN(statemachines.Drain)),
+		Waiters:   workflow.New(states{s}, machineARN(statemachines.Watch), machineARN(statemachines.Drain)),
+		Announcer: notify.New(putter{s}, "nightshift", outbound.Encode),
+		Parallel:  o.Clock.Parallel, Parse: inbound.Parse, Meter: s.Meter, Log: o.Log, Now: o.Clock.Now,
+		Endpoints: []string{Livy, LivyOld, EMROnEKS, SageMaker},
+	}
+	s.functions()
+	s.Store.Subscribe(s.streamed)
+	return s, nil
+}
+
+// load reads the machines with the substitutions that the deployment would
+// make.
+func (s *System) load() error {
+	arns := map[string]string{
+		statemachines.OpenSessionArn: functionARN("open-session"), statemachines.StartRunArn: functionARN("start-run"),
+		statemachines.ObserveEndpointArn: functionARN("observe-endpoint"), statemachines.DrainEndpointArn: functionARN("drain-endpoint"),
+		statemachines.WatchMachineArn: machineARN(statemachines.Watch), statemachines.DrainMachineArn: machineARN(statemachines.Drain),
+	}
+	s.machines = map[string]*asl.Machine{}
+	for _, name := range statemachines.Names() {
+		subs := statemachines.Values(name)
+		for _, n := range statemachines.Substitutions(name) {
+			if arn, ok := arns[n]; ok {
+				subs[n] = arn
+			}
+		}
+		m, err := asl.Load(statemachines.Definition(name), subs)
+		if err != nil {
+			return fmt.Errorf("state machine %s: %w", name, err)
+		}
+		s.machines[machineARN(name)] = m
+	}
+	s.runner = asl.New(s.Clock, services{s}, asl.Options{Seed: 1, DropHistories: true, OnStatus: s.executionEnded})
+	return nil
+}
+
+func functionARN(name string) string {
+	return "arn:aws:lambda:" + Region + ":" + Account + ":function:nightshift-" + name
+}
+
+func machineARN(name string) string {
+	return "arn:aws:states:" + Region + ":" + Account + ":stateMachine:nightshift-" + name
+}
+
+// functions are the handlers that the mains below functions/ hand to the
+// runtime, behind the runtime's own way of calling them.
+func (s *System) functions() {
+	s.handlers = handlers{}
+	for name, h := range map[string]any{
+		"on-logout":        edge.Queue(s.App, "on-logout"),
+		"on-revocation":    edge.Queue(s.App, "on-revocation"),
+		"on-run-event":     edge.Queue(s.App, "on-run-event"),
+		"on-schedule":      edge.Schedule(s.App),
+		"open-session":     edge.OpenSession(s.App, inbound.ParseRun),
+		"start-run":        edge.StartRun(s.App, inbound.ParseRun),
+		"observe-endpoint": edge.ObserveEndpoint(s.App),
+		"drain-endpoint":   edge.DrainEndpoint(s.App),
+		"run-effects":      edge.RunEffects(s.App, s.decodeEntry),
+	} {
+		s.handlers[name] = lambda.NewHandler(h)
+	}
+}
+
+// call invokes a function as the runtime does.
+func (s *System) call(ctx context.Context, function string, payload []byte) ([]byte, error) {
+	h, ok := s.handlers[function]
+	if !ok {
+		return nil, fmt.Errorf("there is no function %s", function)
+	}
+	return h.Invoke(ctx, payload)
+}
+
+// streamLag is how long a change takes from the table to run-effects.
+const streamLag = 200 * time.Millisecond
+
+// streamed carries a history entry to run-effects, as the table's stream does.
+func (s *System) streamed(e app.Entry) {
+	id := fmt.Sprintf("%s/%d", e.SessionID, e.Version)
+	s.stream.Store(id, e)
+	s.Clock.Go(func() {
+		ctx := context.Background()
+		if s.Clock.Sleep(ctx, streamLag) != nil {
+			return
+		}
+		payload, err := json.Marshal(events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{{EventID: id, EventName: "INSERT"}}})
+		if err == nil {
+			// What fails here stays unfinished, and the sweep drives it again.
+			_, _ = s.call(ctx, "run-effects", payload)
+		}
+		s.stream.Delete(id)
+	})
+}
+
+func (s *System) decodeEntry(r events.DynamoDBEventRecord) (app.Entry, bool, error) {
+	e, ok := s.stream.Load(r.EventID)
+	if !ok {
+		return app.Entry{}, false, fmt.Errorf("there is no stream record %s", r.EventID)
+	}
+	return e.(app.Entry), true, nil
+}
+
+// Start begins the schedule: on-schedule is called each minute.
+func (s *System) Start() {
+	s.Clock.Go(func() {
+		ctx := context.Background()
+		for {
+			if _, err := s.call(ctx, "on-schedule", []byte(`{}`)); err != nil {
+				s.App.Log.Warn("on-schedule", "error", err.Error())
+			}
+			if s.Clock.Sleep(ctx, cadence.Sweep) != nil {
+				return
+			}
+		}
+	})
+}
+
+// Put takes an event as EventBridge would: AWS's on the default bus, ours on
+// our own.
+func (s *System) Put(body []byte) error {
+	var e struct {
+		Source string `json:"source"`
+	}
+	_ = json.Unmarshal(body, &e) // put says what is wrong with it
+	return s.bus.put(body, e.Source == "nightshift")
+}
+
+// Lose records an event in CloudTrail's history as if EventBridge had dropped
+// it.
+func (s *System) Lose(body []byte) { s.bus.record(body) }
+
+// Run starts an execution of the run machine and answers its ARN.
+func (s *System) Run(name string, input []byte) (string, error) {
+	e, err := s.runner.Start(s.machines[machineARN(statemachines.Run)], machineARN(statemachines.Run), name, input)
+	if err != nil {
+		return "", err
+	}
+	return e.ARN(), nil
+}
+
+// Execution is one execution, by its ARN.
+func (s *System) Execution(arn string) (*asl.Execution, error) { return s.runner.Execution(arn) }
+
+// Abort stops an execution, as StopExecution does.
+func (s *System) Abort(arn string) error { return s.runner.Stop(arn, "Aborted", "stopped by its user") }
+
+// executionEnded says on the default bus what Step Functions says of an
+// execution that ended.
+func (s *System) executionEnded(e *asl.Execution) {
+	name, cause := e.Failure()
+	body, err := json.Marshal(map[string]any{
+		"version": "0", "id": "states-" + e.Name() + "-" + string(e.Status()), "detail-type": "Step Functions Execution Status Change", "source": "aws.states",
+		"account": Account, "region": Region, "time": s.Clock.Now().UTC().Format(time.RFC3339), "resources": []string{e.ARN()},
+		"detail": map[string]any{
+			"executionArn": e.ARN(), "stateMachineArn": e.MachineARN(), "name": e.Name(), "status": string(e.Status()),
+			"startDate": e.StartedAt().UnixMilli(), "stopDate": s.Clock.Now().UnixMilli(), "error": name, "cause": cause,
+		},
+	})
+	if err == nil {
+		_ = s.bus.route(body, false) // a broken rule shows in its own test
+	}
+}
+
+// Announced gives what Nightshift has said on its bus so far.
+func (s *System) Announced() []Announced {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Announced(nil), s.announced...)
+}
+
+// OnAnnounced calls f with each further event that Nightshift says.
+func (s *System) OnAnnounced(f func(Announced)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onSaid = f
+}
+
+func (s *System) said(a Announced) {
+	s.mu.Lock()
+	s.announced = append(s.announced, a)
+	f := s.onSaid
+	s.mu.Unlock()
+	if f != nil {
+		f(a)
+	}
+}
+
+// engines starts the simulators on loopback and gives the real adapters that
+// speak to them.
+func (s *System) engines() (map[string]app.Engine, error) {
+	s.EMR = emrcontainerssim.New(s.Clock, emrcontainerssim.Config{Account: Account, Region: Region, Clusters: []string{VirtualCluster}})
+	s.SageMaker = sagemakersim.New(s.Clock, sagemakersim.Config{Account: Account, Region: Region})
+	for _, endpoint := range []string{Livy, LivyOld} {
+		s.Livy[endpoint] = livysim.New(s.Clock, livysim.Config{})
+	}
+	for endpoint, h := range map[string]http.Handler{EMROnEKS: s.EMR, SageMaker: s.SageMaker, Livy: s.Livy[Livy], LivyOld: s.Livy[LivyOld]} {
+		url, err := s.serve(h)
+		if err != nil {
+			return nil, err
+		}
+		s.URLs[endpoint] = url
+	}
+	conf := aws.Config{Region: Region, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
+	emr := emrapi.NewFromConfig(conf, func(o *emrapi.Options) { o.BaseEndpoint = aws.String(s.URLs[EMROnEKS]); o.Retryer = aws.NopRetryer{} })
+	sm := sagemakerapi.NewFromConfig(conf, func(o *sagemakerapi.Options) {
+		o.BaseEndpoint = aws.String(s.URLs[SageMaker])
+		o.Retryer = aws.NopRetryer{}
+	})
+	clusters := livy.Servers{}
+	for _, endpoint := range []string{Livy, LivyOld} {
+		clusters[endpoint] = livy.New(s.URLs[endpoint], http.DefaultClient, endpoint, s.Clock.Now)
+	}
+	return map[string]app.Engine{
+		"emr-containers": emrcontainers.New(emr, Account, Region, s.Clock.Now, VirtualCluster),
+		"sagemaker":      sagemaker.New(sm, Account, Region, s.Clock.Now),
+		"livy":           clusters,
+	}, nil
+}
+
+// serve puts a handler on a free port of loopback until Close.
+func (s *System) serve(h http.Handler) (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("no port on loopback: %w", err)
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.NewTextHandler(io.Discard, nil), slog.LevelError)}
+	s.servers = append(s.servers, server)
+	go func() { _ = server.Serve(l) }()
+	return "http://" + l.Addr().String(), nil
+}
+
+// Close stops the clock and every server.
+func (s *System) Close() {
+	s.Clock.Close()
+	for _, server := range s.servers {
+		_ = server.Close()
+	}
+}
+
+// services carries out the tasks of state machines.
+type services struct{ s *System }
+
+// Invoke calls a function by its ARN; its error goes by the outermost Go type,
+// which is what Lambda reports.
+func (v services) Invoke(ctx context.Context, arn string, payload []byte) ([]byte, error) {
+	const prefix = "arn:aws:lambda:" + Region + ":" + Account + ":function:nightshift-"
+	out, err := v.s.call(ctx, arn[min(len(prefix), len(arn)):], payload)
+	if err == nil {
+		return out, nil
+	}
+	t := reflect.TypeOf(err)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	cause, _ := json.Marshal(map[string]string{"errorMessage": err.Error(), "errorType": t.Name()})
+	return nil, &asl.TaskError{Name: t.Name(), Cause: string(cause)}
+}
+
+// StartExecution starts another execution.
+func (v services) StartExecution(_ context.Context, arn, name string, input []byte) (string, error) {
+	m, ok := v.s.machines[arn]
+	if !ok {
+		return "", errors.New("StateMachineDoesNotExist: " + arn)
+	}
+	e, err := v.s.runner.Start(m, arn, name, input)
+	if err != nil {
+		return "", err
+	}
+	return e.ARN(), nil
+}
+
+// ExecutionOf is the ARN of the execution of run that opened a session; ""
+// where none did.
+func (s *System) ExecutionOf(sessionID string) string {
+	for _, e := range s.runner.Executions() {
+		if app.SessionOfExecution(e.ARN()) == sessionID {
+			return e.ARN()
+		}
+	}
+	return ""
+}
+
+// Defaults are the settings of a local system that nobody has configured:
+// background sessions on everywhere but on the old Livy cluster and for
+// SageMaker, so that a newcomer sees both fates.
+func (s *System) Defaults() error {
+	on := session.Facts{IdentityPropagation: session.On, ApplicationBackground: session.On, ClusterBackground: session.On, ReleaseLabel: "emr-7.12.0"}
+	old, classic := on, on
+	old.ReleaseLabel = "emr-7.9.0"
+	classic.ApplicationBackground = session.Off
+	s.Directory.SetFacts(Livy, "", on)
+	s.Directory.SetFacts(LivyOld, "", old)
+	s.Directory.SetFacts(EMROnEKS, "", on)
+	s.Directory.SetFacts(SageMaker, "", classic)
+	policy := session.DefaultPolicy()
+	policy.Version, policy.ChangedAt, policy.InstanceBackground = 1, s.Clock.Now(), session.On
+	return s.Store.PutPolicy(context.Background(), policy)
+}
