@@ -61,7 +61,14 @@ func (u UserFacts) With(e Event, now time.Time) (UserFacts, bool) {
 		facts = append(facts[:drop:drop], facts[drop+1:]...)
 	}
 	u.Facts = facts
-	u.Pending = append(append([]Event(nil), u.Pending...), e)
+	// A newer fact of the same key says all that the older one did.
+	pending := make([]Event, 0, len(u.Pending)+1)
+	for _, f := range u.Pending {
+		if !sameFact(f, e) {
+			pending = append(pending, f)
+		}
+	}
+	u.Pending = append(pending, e)
 	u.PendingSince = now
 	return u, true
 }

@@ -1,0 +1,62 @@
+# Nightshift. `make run` needs Go; `make test` needs Go; `make conform` needs Go and npm.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BUILD := .build
+CACHE := .cache
+
+GO := go
+export GOFLAGS += -buildvcs=false
+
+.PHONY: help
+help: ## Say what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+.PHONY: go
+go:
+	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or later (go.dev/dl), then try again." >&2; exit 1; }
+
+.PHONY: run
+run: go ## Play an evening on one machine and judge it (the demo)
+	@mkdir -p $(BUILD)
+	@$(GO) build -o $(BUILD)/nightshift ./internal/cmd/nightshift
+	@$(BUILD)/nightshift demo
+
+.PHONY: build
+build: go ## Build the command line and every function (linux/arm64, reproducible)
+	@mkdir -p $(BUILD)
+	$(GO) build -o $(BUILD)/nightshift ./internal/cmd/nightshift
+	@for f in functions/*/main.go; do n=$$(basename $$(dirname $$f)); \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -ldflags="-s -w -buildid=" -o $(BUILD)/functions/$$n/bootstrap ./functions/$$n || exit 1; \
+	  echo "$(BUILD)/functions/$$n/bootstrap"; done
+
+.PHONY: test
+test: go ## Run every test that needs only Go
+	$(GO) vet ./...
+	$(GO) test ./...
+
+.PHONY: race
+race: go ## Run every test under the race detector
+	$(GO) test -race ./...
+
+.PHONY: conform
+conform: go ## Run the store suite against a real DynamoDB engine (downloads it; fails where it cannot)
+	@command -v npm >/dev/null || { echo "npm is missing: make conform downloads the DynamoDB engine with it. Install Node.js 20 or later." >&2; exit 1; }
+	@set -e; engine=$$(bash internal/ddbstore/engine.sh $(CACHE)/engine); \
+	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine $(GO) test -count=1 -tags conform ./internal/ddbstore/...
+
+.PHONY: fuzz
+fuzz: go ## Fuzz every decoder and the decision for FUZZTIME each (default 30s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-30s} $$pkg; done; done
+
+.PHONY: golden
+golden: go ## Rewrite the generated parts: diagrams, tables, golden files
+	$(GO) test ./statemachines ./internal/tidy ./internal/outbound -update
+
+.PHONY: check
+check: test conform ## What CI runs
+
+.PHONY: clean
+clean: ## Remove what was built and downloaded here
+	rm -rf $(BUILD) $(CACHE)

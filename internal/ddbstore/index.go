@@ -1,0 +1,263 @@
+package ddbstore
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"nightshift/internal/app"
+	"nightshift/internal/ddbstore/schema"
+	"nightshift/internal/fault"
+	"nightshift/internal/session"
+)
+
+// list is one list read: which partitions of which index, in which order.
+type list struct {
+	op         string
+	name       string // in the cursor, so that a cursor of another list is refused
+	index      schema.Index
+	partitions []string // merged into one order
+	until      string   // oldest-first lists: no sort key above it; "" is all
+	newest     bool     // newest first
+	size       int
+}
+
+// Sort keys begin with a digit of a year: these are below and above all.
+const (
+	lowest  = "0"
+	highest = "~"
+)
+
+// cursor is where a page ended. The lists' orders are total, so that the last
+// sort key is enough, however many partitions were merged.
+type cursor struct {
+	List string `json:"list"`
+	Last string `json:"last"`
+}
+
+// cursorMax bounds a cursor handed in, in bytes; ours have about 120.
+const cursorMax = 512
+
+func (c cursor) String() string {
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // two strings: cannot happen
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// parseCursor answers the last sort key; "" at the beginning.
+func parseCursor(op, name, from string) (string, error) {
+	if from == "" {
+		return "", nil
+	}
+	var c cursor
+	b, err := base64.RawURLEncoding.DecodeString(from)
+	if err == nil {
+		err = json.Unmarshal(b, &c)
+	}
+	if err != nil || len(from) > cursorMax || c.List != name || c.Last <= lowest || c.Last >= highest {
+		return "", fault.Newf(op, fault.Invalid, "cursor is not one of this list: %.100q", from)
+	}
+	return c.Last, nil
+}
+
+func shards(kind string) []string {
+	var out []string
+	for n := range schema.Shards {
+		out = append(out, kind+"#"+strconv.Itoa(n))
+	}
+	return out
+}
+
+// hit is an index entry.
+type hit struct {
+	at   address
+	sort string
+}
+
+// find reads a page of an index. Each partition is asked for a whole page, at
+// once; what the merge leaves over is read again by the next page.
+func (s *Store) find(ctx context.Context, l list, from string) ([]address, string, error) {
+	last, err := parseCursor(l.op, l.name, from)
+	if err != nil {
+		return nil, "", err
+	}
+	hits := make([][]hit, len(l.partitions))
+	errs := make([]error, len(l.partitions))
+	var wg sync.WaitGroup
+	for i, p := range l.partitions {
+		wg.Go(func() { hits[i], errs[i] = s.ask(ctx, l, p, last) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, "", classify(l.op, err)
+		}
+	}
+	all := slices.Concat(hits...)
+	slices.SortFunc(all, func(a, b hit) int {
+		if l.newest {
+			a, b = b, a
+		}
+		return strings.Compare(a.sort, b.sort)
+	})
+	next := ""
+	if len(all) > l.size {
+		all = all[:l.size]
+		next = cursor{List: l.name, Last: all[l.size-1].sort}.String()
+	}
+	var out []address
+	for _, h := range all {
+		out = append(out, h.at)
+	}
+	return out, next, nil
+}
+
+// ask reads one more than a page of one partition, which tells whether there is
+// more. Keys are small: DynamoDB's 1 MB per answer holds many pages.
+func (s *Store) ask(ctx context.Context, l list, partition, last string) ([]hit, error) {
+	condition, values := "#p = :p AND #s BETWEEN :low AND :high", item{":p": text(partition), ":low": text(lowest), ":high": text(highest)}
+	switch {
+	case l.newest && last != "":
+		condition = "#p = :p AND #s < :high"
+		values = item{":p": text(partition), ":high": text(last)}
+	case !l.newest && last != "":
+		values[":low"] = text(last + " ") // the next key possible: all have the same length
+	}
+	if l.until != "" {
+		values[":high"] = text(l.until)
+		if last != "" && last+" " > l.until {
+			return nil, nil // DynamoDB refuses bounds in the wrong order
+		}
+	}
+	out, err := s.api.Query(ctx, &dynamodb.QueryInput{
+		TableName:                 &s.table,
+		IndexName:                 aws.String(l.index.Name),
+		KeyConditionExpression:    &condition,
+		ExpressionAttributeNames:  map[string]string{"#p": l.index.PartitionKey.Name, "#s": l.index.SortKey.Name},
+		ExpressionAttributeValues: values,
+		ScanIndexForward:          aws.Bool(!l.newest),
+		Limit:                     aws.Int32(int32(l.size + 1)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	var hits []hit
+	for _, it := range out.Items {
+		hits = append(hits, hit{
+			at:   address{getText(it, schema.PartitionKey), getText(it, schema.SortKey)},
+			sort: getText(it, l.index.SortKey.Name),
+		})
+	}
+	return hits, nil
+}
+
+// page reads a page of an index and the items behind it as they are now. An
+// item that has left the list since its index entry was made is dropped by
+// keep: a page can be short, or empty, without being the last.
+func page[T any](ctx context.Context, s *Store, l list, from string, read func(op string, it item) (T, error), keep func(T) bool) ([]T, string, error) {
+	addresses, next, err := s.find(ctx, l, from)
+	if err != nil {
+		return nil, "", err
+	}
+	items, err := s.fetch(ctx, l.op, addresses)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []T
+	for _, it := range items {
+		v, err := read(l.op, it)
+		if err != nil {
+			return nil, "", err
+		}
+		if keep(v) {
+			out = append(out, v)
+		}
+	}
+	return out, next, nil
+}
+
+func live(s session.Session) bool { return s.Status != session.Ended }
+
+func all[T any](T) bool { return true }
+
+// OfUser implements app.Store: oldest first.
+func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error) {
+	const op = "ddbstore: list sessions of user"
+	if err := checkID(op, "user", user); err != nil {
+		return app.Page{}, err
+	}
+	l := list{op: op, name: "user", index: schema.GSI1, partitions: []string{pkUser + part(user)}, size: pageSize}
+	found, next, err := page(ctx, s, l, from, decodeState, live)
+	return app.Page{Sessions: found, Next: next}, err
+}
+
+// OfEndpoint implements app.Store: oldest first.
+func (s *Store) OfEndpoint(ctx context.Context, endpoint, from string) (app.Page, error) {
+	const op = "ddbstore: list sessions of endpoint"
+	if err := checkID(op, "endpoint", endpoint); err != nil {
+		return app.Page{}, err
+	}
+	l := list{op: op, name: "endpoint", index: schema.GSI2, partitions: []string{pkEndpoint + part(endpoint)}, size: pageSize}
+	found, next, err := page(ctx, s, l, from, decodeState, live)
+	return app.Page{Sessions: found, Next: next}, err
+}
+
+// Due implements app.Store: earliest first over all pages, as far as the index
+// is current; within a page always.
+func (s *Store) Due(ctx context.Context, now time.Time, from string) (app.Page, error) {
+	const op = "ddbstore: list sessions due"
+	l := list{op: op, name: "due", index: schema.GSI3, partitions: shards("DUE"), until: stamp(now) + highest, size: pageSize}
+	found, next, err := page(ctx, s, l, from, decodeState, func(x session.Session) bool {
+		at := x.WakeAt()
+		return !at.IsZero() && !at.After(now)
+	})
+	slices.SortStableFunc(found, func(a, b session.Session) int { return a.WakeAt().Compare(b.WakeAt()) })
+	return app.Page{Sessions: found, Next: next}, err
+}
+
+// List implements app.Store: newest opening first.
+func (s *Store) List(ctx context.Context, from string) (app.Page, error) {
+	l := list{op: "ddbstore: list sessions", name: "list", index: schema.GSI4, partitions: shards("LIST"), newest: true, size: pageSize}
+	found, next, err := page(ctx, s, l, from, decodeState, all)
+	return app.Page{Sessions: found, Next: next}, err
+}
+
+// Unfinished implements app.Store: oldest first. An entry without effects is
+// never unfinished.
+func (s *Store) Unfinished(ctx context.Context, before time.Time, from string) ([]app.Entry, string, error) {
+	// A key at the moment itself is longer than its stamp, so it is above it.
+	l := list{
+		op: "ddbstore: list unfinished entries", name: "unfinished", index: schema.GSI1,
+		partitions: shards("UNFINISHED"), until: stamp(before), size: pageSize,
+	}
+	return page(ctx, s, l, from, decodeEntry, func(e app.Entry) bool { return !e.Done })
+}
+
+// PendingUsers implements app.Store: longest waiting first.
+func (s *Store) PendingUsers(ctx context.Context, from string) ([]string, string, error) {
+	l := list{op: "ddbstore: list pending users", name: "pending", index: schema.GSI1, partitions: []string{"PENDING"}, size: pageSize}
+	found, next, err := page(ctx, s, l, from, decodeUser, func(u session.UserFacts) bool { return len(u.Pending) > 0 })
+	return each(found, func(u session.UserFacts) string { return u.User }), next, err
+}
+
+// Endpoints implements app.Store.
+func (s *Store) Endpoints(ctx context.Context, from string) ([]app.Endpoint, string, error) {
+	l := list{op: "ddbstore: list endpoints", name: "endpoints", index: schema.GSI1, partitions: []string{"ENDPOINTS"}, size: pageSize}
+	return page(ctx, s, l, from, decodeEndpoint, all)
+}
+
+// ParkedEvents implements app.Store.
+func (s *Store) ParkedEvents(ctx context.Context, from string) ([]app.Parked, string, error) {
+	l := list{op: "ddbstore: list parked events", name: "parked", index: schema.GSI1, partitions: []string{"PARKED"}, newest: true, size: parkedPage}
+	return page(ctx, s, l, from, decodeParked, all)
+}

@@ -1,0 +1,124 @@
+// Package schema says what Nightshift's table looks like, as data that both the
+// stack and the tests create it from. It knows names and key shapes; it must
+// not know an SDK, the CDK or what a session is.
+//
+// One table holds everything. An item is found by its partition key pk and its
+// sort key sk; <x> is an id in which "%" and "#" are escaped, or a hash of it
+// where it is long:
+//
+//	pk                      sk                  what
+//	S#<session>             STATE               newest state of a session
+//	S#<session>             H#<20 digits>       history entry of that version; never changed but for done
+//	U#<user>                FACTS               what is known of a user
+//	R#<endpoint>#<run>      CLAIM               which session owns the run
+//	E#<endpoint>            ENDPOINT            leases, wake counter
+//	POLICY                  POLICY              what an administrator has set
+//	PARKED#<event>          PARKED              an event that could not be used; expires
+//	SAMPLE#<kind>           SAMPLE              count and first body of an unrecognised kind; expires
+//	MARK#<name>             MARK                a named moment
+//
+// The four indexes hold keys only: they say where to look, the table says what
+// is there. So a commit that moves no key writes to no index.
+//
+//	index  partition                  sort                  items
+//	gsi1   U#<user>                   opened                sessions not ENDED, of one user
+//	gsi1   UNFINISHED#<shard>         entry's time          entries whose effects are not done
+//	gsi1   PENDING                    pending since         users whose fan-out is not complete
+//	gsi1   ENDPOINTS                  (hash)                every endpoint
+//	gsi1   PARKED                     parked at             every parked event
+//	gsi2   E#<endpoint>               opened                sessions not ENDED, of one endpoint
+//	gsi3   DUE#<shard>                wake at               sessions the clock matters to
+//	gsi4   LIST#<shard>               opened                every session
+//
+// A sort key is a moment of fixed width and a hash of pk and sk, which makes it
+// unique: it alone says where a page ended.
+package schema
+
+// Version is the schema number written to each item. It grows when an older
+// reader would misread what is written; fields that may be missing do not need
+// it. A reader refuses a higher number than its own.
+const Version = 1
+
+// Names of the keys and of the attributes that the table itself acts on.
+const (
+	PartitionKey = "pk"
+	SortKey      = "sk"
+	TTLAttribute = "expiresAt"
+)
+
+// Shards is how many partitions the busy lists (UNFINISHED, DUE, LIST) are
+// spread over; each takes about 1,000 writes a second. Changing it loses what
+// is listed under the shards that go away.
+const Shards = 8
+
+// Retention is how long, in days, parked events and samples are kept.
+const Retention = 90
+
+// String is the type of every key attribute, in DynamoDB's words.
+const String = "S"
+
+// KeysOnly is the projection of every index, in DynamoDB's words.
+const KeysOnly = "KEYS_ONLY"
+
+// StreamNewImage is the stream's view type, in DynamoDB's words.
+const StreamNewImage = "NEW_IMAGE"
+
+// Attribute is a key attribute.
+type Attribute struct {
+	Name string
+	Type string
+}
+
+// Index is a global secondary index; items without both its keys are not in it.
+type Index struct {
+	Name         string
+	PartitionKey Attribute
+	SortKey      Attribute
+	Projection   string
+}
+
+// Table is what a table is created from. It is billed per request.
+type Table struct {
+	PartitionKey Attribute
+	SortKey      Attribute
+	Indexes      []Index
+	StreamView   string
+	TTLAttribute string
+}
+
+// The indexes.
+var (
+	GSI1 = index("gsi1")
+	GSI2 = index("gsi2")
+	GSI3 = index("gsi3")
+	GSI4 = index("gsi4")
+)
+
+func index(name string) Index {
+	return Index{
+		Name:         name,
+		PartitionKey: Attribute{Name: name + "pk", Type: String},
+		SortKey:      Attribute{Name: name + "sk", Type: String},
+		Projection:   KeysOnly,
+	}
+}
+
+// Definition is Nightshift's table.
+func Definition() Table {
+	return Table{
+		PartitionKey: Attribute{Name: PartitionKey, Type: String},
+		SortKey:      Attribute{Name: SortKey, Type: String},
+		Indexes:      []Index{GSI1, GSI2, GSI3, GSI4},
+		StreamView:   StreamNewImage,
+		TTLAttribute: TTLAttribute,
+	}
+}
+
+// Attributes lists every key attribute of the table and its indexes, each once.
+func (t Table) Attributes() []Attribute {
+	out := []Attribute{t.PartitionKey, t.SortKey}
+	for _, i := range t.Indexes {
+		out = append(out, i.PartitionKey, i.SortKey)
+	}
+	return out
+}

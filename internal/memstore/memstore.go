@@ -1,0 +1,326 @@
+// Package memstore is the app's Store in memory, for the local system, tests
+// and simulation. It has the conditional semantics of the real one, and on
+// wish its late indexes. It knows the app's port and the core; it must not know
+// AWS, a clock (time is handed in) or any engine.
+package memstore
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"nightshift/internal/app"
+	"nightshift/internal/fault"
+	"nightshift/internal/session"
+	"nightshift/internal/workload"
+)
+
+// DefaultPageSize is how many things one index read gives when WithPageSize
+// says nothing.
+const DefaultPageSize = 100
+
+// HistoryMax is how many entries one History read gives at most.
+const HistoryMax = 1000
+
+// BodyMax bounds the body kept of a parked or sampled event, in bytes; what is
+// beyond is cut, because keeping an event must not fail on its size.
+const BodyMax = 256 * 1024
+
+// Store remembers in memory. It is safe for concurrent use; what goes in and
+// what comes out are copies.
+type Store struct {
+	mu        sync.Mutex
+	sessions  map[string]*record
+	claims    map[workload.Ref]string
+	users     map[string]session.UserFacts
+	endpoints map[string]app.Endpoint
+	policy    session.Policy
+	parked    map[string]bool
+	samples   map[string]*sample
+	marks     map[string]time.Time
+
+	index    *indexes
+	pageSize int
+	out      stream
+}
+
+// record is one session: its newest state and every entry. Neither the state
+// nor the entries are changed in place: indexes share them.
+type record struct {
+	state   *session.Session
+	entries []*app.Entry
+}
+
+type sample struct {
+	count int64
+	body  []byte
+}
+
+var _ app.Store = (*Store)(nil)
+
+// Option sets something about a store.
+type Option func(*Store)
+
+// WithPageSize sets how many things one index read gives; n below 1 is 1.
+func WithPageSize(n int) Option {
+	return func(s *Store) { s.pageSize = max(n, 1) }
+}
+
+// WithIndexLag lets each index copy become visible only lag() after its write,
+// by the clock now; copies of one thing keep their order, as on DynamoDB. Reads
+// of one thing by its id are not affected. lag is asked once per index copy,
+// with the store locked: it must not call the store.
+func WithIndexLag(now func() time.Time, lag func() time.Duration) Option {
+	return func(s *Store) { s.index.now, s.index.lag = now, lag }
+}
+
+// New makes an empty store whose indexes are immediate.
+func New(opts ...Option) *Store {
+	s := &Store{
+		sessions:  map[string]*record{},
+		claims:    map[workload.Ref]string{},
+		users:     map[string]session.UserFacts{},
+		endpoints: map[string]app.Endpoint{},
+		policy:    session.DefaultPolicy(),
+		parked:    map[string]bool{},
+		samples:   map[string]*sample{},
+		marks:     map[string]time.Time{},
+		index:     newIndexes(),
+		pageSize:  DefaultPageSize,
+	}
+	for _, o := range opts {
+		o(s)
+	}
+	return s
+}
+
+// Open implements app.Store. A repetition with the same content (the entry's
+// hash) is success.
+func (s *Store) Open(ctx context.Context, o app.Opening) error {
+	const op = "memstore: open session"
+	if err := ready(ctx, op); err != nil {
+		return err
+	}
+	if err := checkWrite(op, o.Session, o.Entry); err != nil {
+		return err
+	}
+	if o.Session.Version != 1 {
+		return fault.Newf(op, fault.Invalid, "version is %d; an opening makes version 1", o.Session.Version)
+	}
+	err, written := s.open(o)
+	if written {
+		s.out.deliver(o.Session.ID)
+	}
+	return err
+}
+
+func (s *Store) open(o app.Opening) (err error, written bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, run := o.Session.ID, o.Session.Run.Ref()
+	conflict := &app.OpenConflict{}
+	if r, ok := s.sessions[id]; ok {
+		if r.entries[0].Hash == o.Entry.Hash {
+			return nil, false
+		}
+		conflict.Exists = true
+	}
+	if owner, ok := s.claims[run]; ok && run.ID != "" && owner != id {
+		conflict.Claimed = owner
+	}
+	conflict.User = s.users[o.Session.User].Version != o.UserVersion
+	if *conflict != (app.OpenConflict{}) {
+		return conflict, false
+	}
+	if run.ID != "" {
+		s.claims[run] = id
+	}
+	s.sessions[id] = &record{}
+	s.write(s.sessions[id], o.Session, o.Entry)
+	return nil, true
+}
+
+// write appends a version. It must be called with the lock held.
+func (s *Store) write(r *record, state session.Session, entry app.Entry) {
+	state, entry = cloneSession(state), cloneEntry(entry)
+	r.state = &state
+	r.entries = append(r.entries, &entry)
+	s.index.session(&state)
+	s.index.entry(&entry)
+	s.out.push(entry)
+}
+
+// Session implements app.Store.
+func (s *Store) Session(ctx context.Context, id string) (session.Session, error) {
+	const op = "memstore: read session"
+	if err := errors.Join(ready(ctx, op), checkID(op, "session id", id)); err != nil {
+		return session.Session{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.sessions[id]
+	if !ok {
+		return session.Session{}, fault.Newf(op, fault.NotFound, "there is no session %q", id)
+	}
+	return cloneSession(*r.state), nil
+}
+
+// Sessions implements app.Store: in the order asked for, each once.
+func (s *Store) Sessions(ctx context.Context, ids []string) ([]session.Session, error) {
+	const op = "memstore: read sessions"
+	if err := ready(ctx, op); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := make(map[string]bool, len(ids))
+	var out []session.Session
+	for _, id := range ids {
+		if err := checkID(op, "session id", id); err != nil {
+			return nil, err
+		}
+		r, ok := s.sessions[id]
+		if ok && !seen[id] {
+			out = append(out, cloneSession(*r.state))
+		}
+		seen[id] = true
+	}
+	return out, nil
+}
+
+// Commit implements app.Store. A repetition with the same content (the entry's
+// hash) is success.
+func (s *Store) Commit(ctx context.Context, c app.Commit) error {
+	const op = "memstore: commit session"
+	if err := ready(ctx, op); err != nil {
+		return err
+	}
+	if err := checkWrite(op, c.Next, c.Entry); err != nil {
+		return err
+	}
+	if c.Next.Version < 2 {
+		return fault.Newf(op, fault.Invalid, "version is %d; a commit makes version 2 or later", c.Next.Version)
+	}
+	if c.Claim && c.Next.Run.ID == "" {
+		return fault.Newf(op, fault.Invalid, "run id is empty; there is nothing to claim")
+	}
+	err, written := s.commit(op, c)
+	if written {
+		s.out.deliver(c.Next.ID)
+	}
+	return err
+}
+
+func (s *Store) commit(op string, c app.Commit) (err error, written bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, run := c.Next.ID, c.Next.Run.Ref()
+	r, ok := s.sessions[id]
+	if !ok {
+		return fault.Newf(op, fault.NotFound, "there is no session %q", id), false
+	}
+	if r.state.Version != c.Next.Version-1 {
+		if r.repeats(c.Entry) {
+			return nil, false
+		}
+		return fault.Newf(op, fault.Conflict, "session %q is at version %d, not at %d", id, r.state.Version, c.Next.Version-1), false
+	}
+	if field := thawed(*r.state, c.Next); field != "" {
+		return fault.Newf(op, fault.Invalid, "session %q: %s is frozen at opening and differs", id, field), false
+	}
+	if c.Claim {
+		if owner, ok := s.claims[run]; ok && owner != id {
+			return fault.Newf(op, fault.Conflict, "the run %q of %q belongs to session %q", run.ID, run.Endpoint, owner), false
+		}
+		s.claims[run] = id
+	}
+	s.write(r, c.Next, c.Entry)
+	return nil, true
+}
+
+// repeats says whether the entry was written before, as it is.
+func (r *record) repeats(e app.Entry) bool {
+	return e.Version <= int64(len(r.entries)) && r.entries[e.Version-1].Hash == e.Hash
+}
+
+// History implements app.Store; limit below 1 or above HistoryMax is HistoryMax.
+func (s *Store) History(ctx context.Context, id string, after int64, limit int) ([]app.Entry, bool, error) {
+	const op = "memstore: read history"
+	if err := errors.Join(ready(ctx, op), checkID(op, "session id", id)); err != nil {
+		return nil, false, err
+	}
+	if limit < 1 || limit > HistoryMax {
+		limit = HistoryMax
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.sessions[id]
+	if !ok {
+		return nil, false, nil
+	}
+	rest := r.entries[min(max(after, 0), int64(len(r.entries))):]
+	more := len(rest) > limit
+	if more {
+		rest = rest[:limit]
+	}
+	var out []app.Entry
+	for _, e := range rest {
+		out = append(out, cloneEntry(*e))
+	}
+	return out, more, nil
+}
+
+// Finish implements app.Store.
+func (s *Store) Finish(ctx context.Context, id string, version int64) error {
+	const op = "memstore: finish entry"
+	if err := errors.Join(ready(ctx, op), checkID(op, "session id", id)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.sessions[id]
+	if !ok || version < 1 || version > int64(len(r.entries)) {
+		return fault.Newf(op, fault.NotFound, "session %q has no version %d", id, version)
+	}
+	if r.entries[version-1].Done {
+		return nil
+	}
+	// A copy: the index may still hold the entry as it was.
+	done := *r.entries[version-1]
+	done.Done = true
+	r.entries[version-1] = &done
+	s.index.entry(&done)
+	return nil
+}
+
+// Claimed implements app.Store.
+func (s *Store) Claimed(ctx context.Context, run workload.Ref) (string, error) {
+	const op = "memstore: read claim"
+	if err := errors.Join(ready(ctx, op), checkRef(op, run)); err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	owner, ok := s.claims[run]
+	if !ok {
+		return "", fault.Newf(op, fault.NotFound, "no session owns the run %q of %q", run.ID, run.Endpoint)
+	}
+	return owner, nil
+}
+
+// Reclaim implements app.Store. A claim that to owns already is success, so
+// that a repetition is harmless.
+func (s *Store) Reclaim(ctx context.Context, run workload.Ref, from, to string) error {
+	const op = "memstore: move claim"
+	if err := errors.Join(ready(ctx, op), checkRef(op, run), checkID(op, "from", from), checkID(op, "to", to)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owner := s.claims[run]; owner != from && owner != to {
+		return fault.Newf(op, fault.Conflict, "the run %q of %q belongs to %q, not to %q", run.ID, run.Endpoint, owner, from)
+	}
+	s.claims[run] = to
+	return nil
+}
