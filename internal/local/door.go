@@ -154,11 +154,29 @@ func (s *System) getSessions(w http.ResponseWriter, r *http.Request) {
 		refuse(w, statusOf(err), err)
 		return
 	}
-	views := make([]outbound.SessionView, 0, len(page.Sessions))
+	lines := make([]summary, 0, len(page.Sessions))
 	for _, found := range page.Sessions {
-		views = append(views, outbound.Session(found))
+		v := outbound.Session(found)
+		line := summary{ID: v.ID, User: v.User, Engine: v.Run.Engine, Run: v.Run.ID, Mode: v.Mode, Status: v.Status, Deadline: v.Deadline, DeadlineSource: v.DeadlineSource}
+		if v.End != nil {
+			line.Cause = v.End.Cause
+		}
+		lines = append(lines, line)
 	}
-	answer(w, http.StatusOK, map[string]any{"sessions": views, "next": page.Next})
+	answer(w, http.StatusOK, map[string]any{"sessions": lines, "next": page.Next})
+}
+
+// summary is one line of the list; GET /sessions/{id} tells the rest.
+type summary struct {
+	ID             string `json:"id"`
+	User           string `json:"user"`
+	Engine         string `json:"engine"`
+	Run            string `json:"run"`
+	Mode           string `json:"mode"`
+	Status         string `json:"status"`
+	Cause          string `json:"cause"`
+	Deadline       string `json:"deadline"`
+	DeadlineSource string `json:"deadlineSource"`
 }
 
 func (s *System) getSession(w http.ResponseWriter, r *http.Request) {

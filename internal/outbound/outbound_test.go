@@ -176,7 +176,7 @@ func TestEachSampleIsWhatEncodeSaysAndConforms(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		t.Skip("samples written; run again without -update")
+		return // the samples were embedded before they were written: the next run compares
 	}
 	for _, kind := range events.Kinds() {
 		if !events.Outgoing(kind) {

@@ -88,11 +88,25 @@ func (r Row) fate(s Session) fate {
 	return first
 }
 
+// clocked are the causes that no event brings: limits that pass, and runs that
+// are seen over. They stand in clock and observed; here they are for people.
+var clocked = []Row{
+	{"", CauseBackgroundExpired, cannot, ends, cannot},
+	{"", CauseIdle, ends, ends, ends},
+	{"", CauseMaxRuntime, ends, ends, ends},
+	{"", CauseEngineLimit, ends, ends, ends},
+	{"", CauseTenantLimit, ends, ends, ends},
+	{"", CauseFinished, closes, closes, closes},
+	{"", CauseFailed, closes, closes, closes},
+	{"", CauseStoppedElsewhere, closes, closes, closes},
+	{"", CauseLost, closes, closes, closes},
+}
+
 // Causes is the table as text, for the README: cause, then interactive,
 // background, role.
 func Causes() [][]string {
 	var rows [][]string
-	for _, r := range causes {
+	for _, r := range append(append([]Row(nil), causes...), clocked...) {
 		rows = append(rows, []string{string(r.Cause), r.Interactive.String(), r.Background.String(), r.Role.String()})
 	}
 	return rows
