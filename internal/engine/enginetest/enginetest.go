@@ -5,6 +5,7 @@
 package enginetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ type Harness struct {
 	Grace      time.Duration
 	Ends       workload.State // what a run that was stopped is seen as
 	Idles      bool           // a run without work is idle, and the engine's limit is on idleness (Livy)
+	Many       int            // runs in the test of pages; 0: 250
 	LooksUp    bool           // stamps are looked up run by run, so that many runs take several listings
 	Limits     bool           // the engine enforces MaxRuntime, or Idle
 }
@@ -151,6 +153,9 @@ func (b *bench) seen(run workload.Run) workload.Observation {
 	if err != nil {
 		b.Fatalf("describe %s: %v", run.ID, err)
 	}
+	if !o.State.Over() {
+		b.Errorf("at +%s the run %s is %s but missing in a complete list", b.clock.Now().Sub(Open), run.ID, o.State)
+	}
 	return o
 }
 
@@ -240,7 +245,7 @@ func refused(b *bench) {
 }
 
 func pages(b *bench) {
-	const many = 250
+	many := cmp.Or(b.Many, 250)
 	b.Sim.Plan("", simrun.Plan{Work: forever})
 	want := map[string]workload.Ref{}
 	for n := range many {

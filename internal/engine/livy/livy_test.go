@@ -113,7 +113,7 @@ func (b *bench) start(s app.Start) workload.Run {
 }
 
 func TestEngine(t *testing.T) {
-	for _, version := range []string{"0.8.0-incubating", "0.9.0-incubating"} {
+	for version, many := range map[string]int{"0.8.0-incubating": 0, "0.9.0-incubating": 20} {
 		t.Run(version, func(t *testing.T) {
 			enginetest.Run(t, func(t *testing.T, c *clock.Clock) enginetest.Harness {
 				b := open(t, c, livysim.Config{Version: version})
@@ -121,7 +121,7 @@ func TestEngine(t *testing.T) {
 					Engine: b.engine, Sim: b.sim, Template: template, Spec: spec,
 					Bad: []byte(`{"kind":"pyspark","numExecutors":"two"}`), BadField: "numExecutors",
 					StartOp: livysim.OpCreate, StartDelay: livysim.Habit.StartDelay, Grace: livysim.Habit.Grace,
-					Ends: workload.Gone, Idles: true, Limits: true,
+					Ends: workload.Gone, Idles: true, Limits: true, Many: many,
 				}
 			})
 		})
@@ -413,6 +413,57 @@ func TestTooManyStartingSessionsIsThrottling(t *testing.T) {
 	}
 	b.wait(time.Minute)
 	b.start(app.Start{})
+}
+
+// A server that restarts between the list and the request has given the number
+// to somebody else.
+func TestOursAreDeletedByTheirName(t *testing.T) {
+	for _, c := range []struct{ session, run, want string }{
+		{`{"id":7,"name":"ns-s-1","appId":"a7","state":"busy"}`, "name/ns-s-1", "/sessions/ns-s-1"},
+		{`{"id":7,"name":"bg","appId":"a7","state":"busy"}`, "app/a7", "/sessions/7"},
+	} {
+		var deleted []string
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodDelete {
+				deleted = append(deleted, r.URL.Path)
+				return
+			}
+			fmt.Fprintf(w, `{"total":1,"sessions":[%s]}`, c.session)
+		}))
+		err := New(server.URL, server.Client(), endpoint, fixed).Stop(t.Context(), workload.Run{ID: c.run})
+		server.Close()
+		if err != nil || len(deleted) != 1 || deleted[0] != c.want {
+			t.Errorf("stopping %s deletes %v, %v; want %s", c.run, deleted, err, c.want)
+		}
+	}
+}
+
+// Somebody else may be faster between our look and our request.
+func TestWhatHappensBetweenALookAndARequest(t *testing.T) {
+	posted := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodDelete:
+			w.WriteHeader(404)
+		case r.Method == http.MethodPost:
+			posted = true
+			w.WriteHeader(400)
+			fmt.Fprint(w, `{"msg":"Rejected, Reason: requirement failed: Duplicate session name: Some(ns-s-1) for session 8"}`)
+		case posted:
+			fmt.Fprint(w, `{"total":1,"sessions":[{"id":7,"name":"ns-s-1","state":"starting"}]}`)
+		default:
+			fmt.Fprint(w, `{"total":0,"sessions":[]}`)
+		}
+	}))
+	defer server.Close()
+	e := New(server.URL, server.Client(), endpoint, fixed)
+	run, err := e.Start(t.Context(), app.Start{SessionID: "s-1", Run: template, Spec: []byte(`{}`)})
+	if err != nil || run.ID != "name/ns-s-1" {
+		t.Errorf("a start that another one overtook answers %+v, %v; want its session", run, err)
+	}
+	if err := e.Stop(t.Context(), run); err != nil {
+		t.Errorf("a stop of a session that has just gone answers %v, want nil", err)
+	}
 }
 
 func TestOurImpatienceWithADeleteIsAcceptance(t *testing.T) {

@@ -271,6 +271,24 @@ func TestEndedJobsAreListedForAWhile(t *testing.T) {
 	}
 }
 
+func TestALongStopIsListedToItsEnd(t *testing.T) {
+	c := enginetest.Clock(t)
+	e, sim := open(t, c, sagemakersim.Config{})
+	sim.Plan("", simrun.Plan{Grace: time.Hour}) // it uploads a large model
+	run, err := e.Start(t.Context(), app.Start{SessionID: "s", Run: template, Spec: spec("")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Sleep(t.Context(), time.Hour)
+	if err := e.Stop(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Sleep(t.Context(), 2*lately)
+	if l, err := e.List(t.Context(), endpoint); err != nil || len(l.Runs) != 1 || l.Runs[0].State != workload.Stopping {
+		t.Errorf("the list is %+v, %v; want the job stopping", l, err)
+	}
+}
+
 func TestTheOtherWayToSayNotFound(t *testing.T) {
 	c := enginetest.Clock(t)
 	e := New(client(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
