@@ -126,6 +126,7 @@ func TestFaults(t *testing.T) {
 		{"twice", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1"},{"endpoint":"sagemaker/123456789012/us-east-1"}]`,
 			"NIGHTSHIFT_ENDPOINTS[1].endpoint is \"sagemaker/123456789012/us-east-1\", which is in the list already"},
 		{"unknown api", config.Endpoints, `[{"endpoint":"glue/123456789012/us-east-1"}]`, "it must be livy/<cluster>, or emr-containers"},
+		{"an api without an engine", config.Endpoints, `[{"endpoint":"emr-notebook/123456789012/us-east-1"}]`, "it must be livy/<cluster>, or emr-containers"},
 		{"no region", config.Endpoints, `[{"endpoint":"sagemaker/123456789012"}]`, "NIGHTSHIFT_ENDPOINTS[0].endpoint"},
 		{"another account's", config.Endpoints, `[{"endpoint":"sagemaker/210987654321/us-east-1"}]`, "is of account 210987654321; it must be of 123456789012"},
 		{"Livy without address", config.Endpoints, `[{"endpoint":"livy/j-1"}]`, "NIGHTSHIFT_ENDPOINTS[0].url must be the address"},

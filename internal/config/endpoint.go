@@ -26,13 +26,13 @@ type Endpoint struct {
 	VirtualClusters []string      // EMR on EKS: those to list; none means all
 }
 
-// The APIs that an endpoint can belong to; the words are those of the
-// endpoints' ids.
+// The APIs that an endpoint can belong to, those that have an engine; the words
+// are those of the endpoints' ids. One without an engine is refused here, where
+// it is seen, and not at each look at it.
 const (
 	apiLivy          = "livy"
 	apiEMRContainers = "emr-containers"
 	apiSageMaker     = "sagemaker"
-	apiNotebook      = "emr-notebook"
 )
 
 // endpoint is one element of the variable's JSON list.
@@ -181,14 +181,14 @@ func (e endpointReader) id(id, account string) (api, region string) {
 	switch {
 	case parts[0] == apiLivy && len(parts) == 2 && clusterForm.MatchString(parts[1]):
 		return apiLivy, ""
-	case slices.Contains([]string{apiEMRContainers, apiSageMaker, apiNotebook}, parts[0]) && len(parts) == 3 &&
+	case slices.Contains([]string{apiEMRContainers, apiSageMaker}, parts[0]) && len(parts) == 3 &&
 		accountForm.MatchString(parts[1]) && regionForm.MatchString(parts[2]):
 		if account != "" && parts[1] != account {
 			e.failf("endpoint", "is of account %s; it must be of %s, the account of %s.", parts[1], account, Account)
 		}
 		return parts[0], parts[2]
 	}
-	e.failf("endpoint", "is %q; it must be livy/<cluster>, or emr-containers, sagemaker or emr-notebook followed by /<account>/<region>.", id)
+	e.failf("endpoint", "is %q; it must be livy/<cluster>, or emr-containers or sagemaker followed by /<account>/<region>.", id)
 	return "", ""
 }
 

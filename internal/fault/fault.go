@@ -67,21 +67,20 @@ func Newf(op string, kind Kind, format string, args ...any) error {
 // where none is. Joined errors answer with the first that is not Invalid, so
 // that one poison part never hides a retryable one.
 func KindOf(err error) Kind {
-	if err == nil {
-		return Unknown
-	}
-	if j, ok := err.(interface{ Unwrap() []error }); ok {
-		kind, seen := Unknown, false
-		for _, e := range j.Unwrap() {
-			if k := KindOf(e); !seen || kind == Invalid {
-				kind, seen = k, true
+	for err != nil {
+		switch e := err.(type) { //nolint:errorlint // the chain is walked here
+		case *Error:
+			return e.Kind
+		case interface{ Unwrap() []error }:
+			kind := Unknown
+			for i, part := range e.Unwrap() {
+				if k := KindOf(part); i == 0 || kind == Invalid {
+					kind = k
+				}
 			}
+			return kind
 		}
-		return kind
-	}
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Kind
+		err = errors.Unwrap(err)
 	}
 	return Unknown
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func parseFields(path string, body []byte, fault *error, allowed []string) *fiel
 	}
 	if _, err := dec.Token(); err != nil {
 		o.failAt(path, "is not valid JSON: "+err.Error())
-	} else if rest, _ := dec.Token(); rest != nil {
+	} else if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		o.failAt(path, "has something after its end")
 	}
 	return o

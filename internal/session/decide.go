@@ -68,7 +68,12 @@ func effectOrder(k EffectKind) int {
 	return slices.Index([]EffectKind{Stop, Notify, Alert, ReleaseWaiter, Page, Notice, Watch, Announce}, k)
 }
 
-func (st *step) effect(e Effect) { st.effects = append(st.effects, e) }
+// effect adds work; the same work is wanted once a step.
+func (st *step) effect(e Effect) {
+	if !slices.Contains(st.effects, e) {
+		st.effects = append(st.effects, e)
+	}
+}
 
 func (st *step) alert(name, text string) { st.effect(Effect{Kind: Alert, Reason: name, Text: text}) }
 
@@ -436,7 +441,7 @@ func (st *step) tick() {
 // that takes long (S2.6).
 func (st *step) askAgain() {
 	st.effect(Effect{Kind: Stop, Reason: string(st.s.End.Cause)})
-	if st.s.PagedAt.IsZero() && st.now.Sub(st.s.End.Known) >= PageAfter {
+	if st.s.PagedAt.IsZero() && st.s.End.Decided.Before(st.now) && st.now.Sub(st.s.End.Known) >= PageAfter {
 		st.s.PagedAt = st.now
 		st.effect(Effect{Kind: Page, Reason: "stop-unconfirmed", Text: "The run was asked to stop and is not seen stopped after " + PageAfter.String() + "; it is asked again until it is."})
 	}

@@ -43,13 +43,15 @@ func Open(o Opening, p Policy, u UserFacts, now time.Time) Decision {
 		st.end(CauseZombie, Event{At: now, By: "nightshift", Evidence: "alive after session " + o.Previous + " ended, cause " + string(o.Zombie)})
 	}
 	// What is known of the user already holds for a session opened now, or opened
-	// before the news of it arrived.
-	for _, f := range u.Facts {
-		if f.Run != (workload.Ref{}) && f.Run != o.Run.Ref() {
-			continue
+	// before the news of it arrived. An enabled outdates earlier facts, so it is
+	// heard first.
+	for _, enabled := range []bool{true, false} {
+		for _, f := range u.Facts {
+			if (f.Kind == UserEnabled) == enabled && (f.Run == (workload.Ref{}) || f.Run == o.Run.Ref()) {
+				st.e = f
+				st.run()
+			}
 		}
-		st.e = f
-		st.run()
 	}
 	st.s.Version = 1
 	return st.decision(Session{})

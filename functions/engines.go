@@ -1,0 +1,61 @@
+package functions
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"nightshift/internal/app"
+	"nightshift/internal/fault"
+	"nightshift/internal/workload"
+)
+
+// perEndpoint is one engine made of the engines of several endpoints of an API:
+// each Livy server, each region, has its own client.
+type perEndpoint map[string]app.Engine
+
+var _ app.Engine = perEndpoint{}
+
+func (p perEndpoint) of(op, endpoint string) (app.Engine, error) {
+	if e := p[endpoint]; e != nil {
+		return e, nil
+	}
+	return nil, fault.Newf(op, fault.Invalid, "endpoint %q is not configured; configured are %s", endpoint, strings.Join(slices.Sorted(maps.Keys(p)), ", "))
+}
+
+// Start starts a run on its endpoint.
+func (p perEndpoint) Start(ctx context.Context, s app.Start) (workload.Run, error) {
+	e, err := p.of("start run", s.Run.Endpoint)
+	if err != nil {
+		return workload.Run{}, err
+	}
+	return e.Start(ctx, s)
+}
+
+// List lists an endpoint.
+func (p perEndpoint) List(ctx context.Context, endpoint string) (workload.Listing, error) {
+	e, err := p.of("list runs", endpoint)
+	if err != nil {
+		return workload.Listing{}, err
+	}
+	return e.List(ctx, endpoint)
+}
+
+// Describe asks a run's endpoint about it.
+func (p perEndpoint) Describe(ctx context.Context, run workload.Run) (workload.Observation, error) {
+	e, err := p.of("describe run", run.Endpoint)
+	if err != nil {
+		return workload.Observation{}, err
+	}
+	return e.Describe(ctx, run)
+}
+
+// Stop asks a run's endpoint to stop it.
+func (p perEndpoint) Stop(ctx context.Context, run workload.Run) error {
+	e, err := p.of("stop run", run.Endpoint)
+	if err != nil {
+		return err
+	}
+	return e.Stop(ctx, run)
+}

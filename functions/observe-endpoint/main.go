@@ -1,0 +1,37 @@
+// Observe-endpoint is one round of the machine watch. It only wires.
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"nightshift/functions"
+	"nightshift/internal/app"
+	"nightshift/internal/edge"
+)
+
+const name = "observe-endpoint"
+
+func main() {
+	h, err := build(context.Background(), os.Getenv, time.Now)
+	if err != nil {
+		functions.Fail(name, err)
+	}
+	lambda.Start(h)
+}
+
+// build wires once per environment.
+func build(ctx context.Context, getenv func(string) string, now func() time.Time) (func(context.Context, edge.EndpointInput) (edge.WatchOutput, error), error) {
+	a, err := functions.App(ctx, name, getenv, now)
+	if err != nil {
+		return nil, err
+	}
+	return handler(a), nil
+}
+
+func handler(a *app.App) func(context.Context, edge.EndpointInput) (edge.WatchOutput, error) {
+	return edge.ObserveEndpoint(a)
+}

@@ -1,0 +1,38 @@
+// On-schedule makes the minute's round. It only wires.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"nightshift/functions"
+	"nightshift/internal/app"
+	"nightshift/internal/edge"
+)
+
+const name = "on-schedule"
+
+func main() {
+	h, err := build(context.Background(), os.Getenv, time.Now)
+	if err != nil {
+		functions.Fail(name, err)
+	}
+	lambda.Start(h)
+}
+
+// build wires once per environment.
+func build(ctx context.Context, getenv func(string) string, now func() time.Time) (func(context.Context, json.RawMessage) error, error) {
+	a, err := functions.App(ctx, name, getenv, now)
+	if err != nil {
+		return nil, err
+	}
+	return handler(a), nil
+}
+
+func handler(a *app.App) func(context.Context, json.RawMessage) error {
+	return edge.Schedule(a)
+}

@@ -1,0 +1,110 @@
+package cadence
+
+import (
+	"testing"
+	"time"
+)
+
+// TestS4_2Polling: 60 s while the youngest run is younger than 10 minutes, then
+// 300 s.
+func TestS4_2Polling(t *testing.T) {
+	t.Parallel()
+	for age, want := range map[time.Duration]time.Duration{
+		-time.Second: 60 * time.Second, 0: 60 * time.Second, 9*time.Minute + 59*time.Second: 60 * time.Second,
+		10*time.Minute - 1: 60 * time.Second, 10 * time.Minute: 300 * time.Second, 90 * 24 * time.Hour: 300 * time.Second,
+	} {
+		if got := Next(age); got != want {
+			t.Errorf("S4.2 a run of age %s is looked at after %s, want %s", age, got, want)
+		}
+	}
+}
+
+// TestNumbers: numbers that the specification fixes.
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ got, want time.Duration }{
+		"S2.6 back-off is capped at 30 s":             {BackoffMax, 30 * time.Second},
+		"S3.4 the schedule runs each minute":          {Sweep, time.Minute},
+		"S3.5 replays come each 5 minutes":            {Replay, 5 * time.Minute},
+		"S3.5 young runs are listed each 60 s":        {Young, 60 * time.Second},
+		"S3.5 endpoints without runs are listed 300s": {Settled, 300 * time.Second},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %s", name, c.got)
+		}
+	}
+	if ReplayBack < Replay+15*time.Minute {
+		t.Errorf("S3.5 a replay reaches back %s: CloudTrail may be 15 minutes late, and replays are %s apart", ReplayBack, Replay)
+	}
+	if HistoryEventsMax != 25_000 || RoundsMax*18 >= HistoryEventsMax {
+		t.Errorf("S4.2 %d rounds of 18 history events do not fit in %d", RoundsMax, HistoryEventsMax)
+	}
+	if DrainEvery > BackoffMax || LeaseSlack <= TaskTimeout*(TaskAttempts+1) {
+		t.Error("S2.6 a drain asks more seldom than the back-off allows, or a lease ends before its task's retries")
+	}
+}
+
+// TestRate: the token bucket gives what the rate allows over any stretch of time,
+// and nothing of what was refused is lost.
+func TestRate(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 11, 20, 18, 0, 0, 0, time.UTC)
+	r := Rate{PerSecond: 1, Burst: 25}
+	var b Bucket
+	taken, looked := 0, 0
+	for i := range 600 * 10 { // ten minutes, ten tries a second
+		var ok bool
+		if b, ok = r.Take(b, 1, start.Add(time.Duration(i)*100*time.Millisecond)); ok {
+			taken++
+		}
+		looked++
+	}
+	if looked != 6000 || taken < 25+598 || taken > 25+600 {
+		t.Errorf("%d tokens in 10 minutes, want about %d", taken, 25+600)
+	}
+
+	b = Bucket{}
+	if b, ok := r.Take(b, 25, start); !ok || b.Used != 25 {
+		t.Errorf("a full bucket does not give its burst: %+v", b)
+	}
+	if _, ok := r.Take(Bucket{}, 26, start); ok {
+		t.Error("a bucket gives more than its burst")
+	}
+	b, _ = r.Take(Bucket{}, 25, start)
+	refused, ok := r.Take(b, 2, start.Add(time.Second))
+	if ok {
+		t.Error("two tokens after one second at one a second")
+	}
+	if _, ok := r.Take(refused, 2, start.Add(2*time.Second)); !ok {
+		t.Error("what refilled before a refusal is lost")
+	}
+	late, ok := r.Take(b, 1, start.Add(-time.Hour))
+	if ok || late.At.Before(b.At) {
+		t.Errorf("a clock that goes back refills the bucket: %+v", late)
+	}
+	idle, ok := r.Take(b, 25, start.Add(30*24*time.Hour))
+	if !ok || idle.Used != 25 {
+		t.Errorf("a long rest does not fill the bucket, or overfills it: %+v", idle)
+	}
+}
+
+// TestS2_9Capacity: the promise holds for up to 660 s × rate live runs, and each
+// api has a rate that can stop anything at all.
+func TestS2_9Capacity(t *testing.T) {
+	t.Parallel()
+	for _, api := range []string{"livy", "emr-containers", "sagemaker", "emr-notebook", "what-nobody-knows"} {
+		r := StopRate(api)
+		if r.PerSecond <= 0 || r.Burst < 1 {
+			t.Errorf("%s: rate %+v stops nothing", api, r)
+		}
+		if want := int(660 * r.PerSecond); Capacity(api) != want {
+			t.Errorf("S2.9 the capacity of %s is %d, want %d", api, Capacity(api), want)
+		}
+	}
+	if r := StopRate("emr-containers"); r != (Rate{PerSecond: 1, Burst: 25}) {
+		t.Errorf("EMR on EKS cancels 1 a second, burst 25; not %+v", r)
+	}
+	if StopParallel < 1 {
+		t.Error("no stop request may be under way")
+	}
+}
