@@ -111,10 +111,7 @@ func parseEvent(o *fields) CaseEvent {
 	case session.IdentityPropagationOff:
 		o.require("domain")
 	case session.IdleSince:
-		o.require("busy")
-		if !e.Busy {
-			o.require("since")
-		}
+		o.require("busy") // since may be missing: a session without any statement (S2.2)
 	case session.RunObserved:
 		o.require("state")
 	}

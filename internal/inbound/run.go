@@ -5,6 +5,7 @@ import (
 
 	"nightshift/internal/app"
 	"nightshift/internal/fault"
+	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
 
@@ -42,6 +43,9 @@ func ParseRun(execution string, input []byte) (app.OpenRequest, []byte, error) {
 	}
 	if r.Run.Endpoint != "" && !endpointForm.MatchString(r.Run.Endpoint) {
 		o.fail("endpoint", `must be written <api>/<account or cluster>[/<region>], such as "sagemaker/123456789012/us-east-1"`)
+	}
+	if r.Run.MaxRuntime > session.DurationMax {
+		o.fail("maxRuntimeSeconds", "must be a whole number from 0 (not given) to 7776000 (90 days)")
 	}
 	if r.Run.Engine == workload.Livy && r.Run.Kind == "" {
 		r.Run.Kind = workload.LivySession // what start-run starts on Livy

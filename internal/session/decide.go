@@ -326,9 +326,10 @@ func (st *step) moveToInteractive() {
 	if expiry.IsZero() {
 		expiry = st.now.Add(st.s.Policy.InteractiveDuration)
 	}
-	if st.s.Own.At.IsZero() || expiry.Before(st.s.Own.At) {
-		st.s.Own = Limit{expiry, SourceInteractive}
+	if old := st.s.Own.At; !old.IsZero() && old.Before(expiry) {
+		expiry = old
 	}
+	st.s.Own = Limit{expiry, SourceInteractive}
 	st.s.Mode = Interactive
 	st.s = st.s.withDeadline(st.now)
 }
