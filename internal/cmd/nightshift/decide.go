@@ -51,7 +51,7 @@ func decide(in io.Reader, out io.Writer) error {
 		answer, err := decideLine(line)
 		if err != nil {
 			failed = errLines
-			err = enc.Encode(map[string]string{"id": caseID(line), "error": err.Error()})
+			err = enc.Encode(decideRefusal{ID: caseID(line), Error: err.Error()})
 		} else {
 			err = enc.Encode(answer)
 		}
@@ -81,6 +81,11 @@ func caseID(line []byte) string {
 		return ""
 	}
 	return id
+}
+
+type decideRefusal struct {
+	ID    string `json:"id"`
+	Error string `json:"error"`
 }
 
 type decideAnswer struct {
@@ -143,7 +148,7 @@ func stepOf(before session.Session, kind session.Kind, d session.Decision) decid
 		case session.Watch, session.Announce, session.Notice, session.Page:
 		}
 	}
-	if len(out.Effects) == 0 && kind == session.Tick && s.Status == before.Status {
+	if len(out.Effects) == 0 && kind == session.Tick && s.Status == before.Status && out.Ignored == "" {
 		out.Ignored = "nothing is due"
 	}
 	return out

@@ -76,10 +76,15 @@ func demo(out io.Writer, asJSON bool, speed float64, now func() time.Time) error
 	if !asJSON {
 		line(nil, "An evening on the local system: simulated engines behind their real protocols, one virtual clock.\n\n")
 	}
+	same := repeats{print: func(text string) { line(nil, text) }}
 	result, err := evening.Play(c, func(l evening.Line) {
-		line(map[string]any{"type": "progress", "at": l.At, "who": l.Who, "what": l.What},
-			fmt.Sprintf("%s  %-10s  %s\n", l.At.Format("15:04:05"), l.Who, l.What))
+		if asJSON {
+			line(map[string]any{"type": "progress", "at": l.At, "who": l.Who, "what": l.What}, "")
+			return
+		}
+		same.add(fmt.Sprintf("%s  %-10s  %s", l.At.Format("15:04:05"), l.Who, l.What))
 	})
+	same.flush()
 	if err != nil {
 		return fmt.Errorf("the demo could not be played: %w", err)
 	}
@@ -103,6 +108,31 @@ func demo(out io.Writer, asJSON bool, speed float64, now func() time.Time) error
 		failed = fmt.Errorf("at least one verdict does not hold; the table says which")
 	}
 	return failed
+}
+
+// repeats prints a line that comes several times in a row once, with a count.
+type repeats struct {
+	print func(string)
+	last  string
+	n     int
+}
+
+func (r *repeats) add(line string) {
+	if line != r.last {
+		r.flush()
+		r.last = line
+	}
+	r.n++
+}
+
+func (r *repeats) flush() {
+	switch {
+	case r.n == 1:
+		r.print(r.last + "\n")
+	case r.n > 1:
+		r.print(fmt.Sprintf("%s ×%d\n", r.last, r.n))
+	}
+	r.n = 0
 }
 
 func table(r evening.Result) string {

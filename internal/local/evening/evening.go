@@ -156,28 +156,56 @@ func (p *play) when(t time.Time, do func()) {
 	})
 }
 
-// announced tells what Nightshift says, as far as it concerns one session.
+// announced tells what Nightshift says on its bus, in short. Of the sessions of
+// a group only the first is announced as opened.
 func (p *play) announced(a local.Announced) {
 	var d struct {
-		Session struct {
-			ID    string `json:"id"`
-			Run   struct{ ID string }
-			Cause string
-		} `json:"session"`
+		Alert, Before string
+		Session       struct {
+			ID, User, Mode, DeadlineSource string
+			End                            struct{ Cause string }
+			Run                            struct{ Engine string }
+		}
+		Orphan struct{ Engine string }
 	}
-	_ = json.Unmarshal(a.Detail, &d)
-	p.sayLine(Line{At: a.At, Who: "nightshift", What: strings.ToLower(strings.TrimPrefix(a.DetailType, "Nightshift ")) + " " + p.nameOf(d.Session.ID)})
+	p.fail(json.Unmarshal(a.Detail, &d))
+	who := "(" + strings.TrimPrefix(d.Session.User, "u-") + ", " + d.Session.Run.Engine + ")"
+	what := ""
+	switch a.DetailType {
+	case "Nightshift Session Opened":
+		if !p.first(d.Session.ID) {
+			return
+		}
+		what = "opens a session " + who + ": " + d.Session.Mode + ", deadline by " + d.Session.DeadlineSource
+	case "Nightshift Session Ending":
+		what = "asks the run to stop " + who + ": " + d.Session.End.Cause
+	case "Nightshift Session Ended":
+		what = "sees the run over " + who + ": " + d.Session.End.Cause
+	case "Nightshift Notice":
+		if d.Before == "" {
+			return // why it ends; the next line says so too
+		}
+		what = "tells the user that " + d.Before + " are left " + who
+	case "Nightshift Alert":
+		what = "alerts an administrator " + who + ": " + d.Alert
+	case "Nightshift Orphan Found":
+		what = "finds a run that names no user, and leaves it alone"
+	}
+	p.sayLine(Line{At: a.At, Who: "nightshift", What: what})
 }
 
-func (p *play) nameOf(id string) string {
+// first says whether a session is alone in its group or the group's first.
+func (p *play) first(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	seen := map[string]bool{}
 	for _, s := range p.subjects {
-		if s.id == id && id != "" {
-			return "(" + s.user + ", " + s.engine + ")"
+		if s.id == id {
+			return s.group == "" || !seen[s.group]
 		}
+		seen[s.group] = true
 	}
-	return id
+	return true
 }
 
 // settings are the policy and what the directory knows of the endpoints.
@@ -222,7 +250,9 @@ func (p *play) run(t time.Time, sub *subject, in map[string]any) *subject {
 		p.mu.Lock()
 		sub.id = app.SessionOfExecution(arn)
 		p.mu.Unlock()
-		p.say(sub.user, "starts a run: %s", sub.engine)
+		if p.first(sub.id) {
+			p.say(sub.user, "starts a run: %s", sub.engine)
+		}
 	})
 	return sub
 }
