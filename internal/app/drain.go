@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
+	"time"
 
 	"nightshift/internal/cadence"
 	"nightshift/internal/session"
@@ -78,7 +80,7 @@ func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listi
 	var errs []error
 	for _, s := range ending {
 		o, there := runs[s.Run.Ref()]
-		if !there {
+		if !there && s.Run.ID == "" {
 			o, there = stamps[s.ID]
 		}
 		switch {
@@ -92,6 +94,8 @@ func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listi
 			}
 		case listing.Complete:
 			errs = append(errs, a.absent(ctx, engine, s))
+		case s.Run.ID != "":
+			waiting = append(waiting, s) // its page is missing: that proves nothing, and it must end
 		}
 	}
 	return waiting, errs
@@ -107,7 +111,7 @@ func (a *App) ask(ctx context.Context, engine Engine, endpoint string, waiting [
 			due = append(due, s)
 		}
 	}
-	due, err := a.allowed(ctx, endpoint, fair(due))
+	due, err := a.allowed(ctx, endpoint, fair(due, now))
 	if err != nil {
 		return err
 	}
@@ -153,13 +157,32 @@ func (a *App) allowed(ctx context.Context, endpoint string, due []session.Sessio
 }
 
 // fair orders sessions by the earliest cause, taking one of each user in turn.
-func fair(due []session.Session) []session.Session {
-	sort.SliceStable(due, func(i, j int) bool { return due[i].End.Known.Before(due[j].End.Known) })
+// Those whose requests have all failed for PageAfter come last, in an order that
+// changes with each round: a bucketful of runs that cannot be stopped must not
+// keep the others from being asked, nor each other.
+func fair(due []session.Session, now time.Time) []session.Session {
+	late := func(s session.Session) bool {
+		return s.End.AskedLast.IsZero() && now.Sub(s.End.Known) >= session.PageAfter
+	}
+	lots := make(map[string]string, len(due))
+	for _, s := range due {
+		if late(s) {
+			lots[s.ID] = digest(s.ID, now.String())
+		}
+	}
+	slices.SortStableFunc(due, func(a, b session.Session) int {
+		return cmp.Or(cmp.Compare(lots[a.ID], lots[b.ID]), a.End.Known.Compare(b.End.Known))
+	})
 	turn, turns := map[string]int{}, map[string]int{}
 	for _, s := range due {
 		turns[s.ID] = turn[s.User]
 		turn[s.User]++
 	}
-	sort.SliceStable(due, func(i, j int) bool { return turns[due[i].ID] < turns[due[j].ID] })
+	slices.SortStableFunc(due, func(a, b session.Session) int {
+		if late(a) != late(b) {
+			return cmp.Compare(lots[a.ID], lots[b.ID]) // "", not late, is first
+		}
+		return cmp.Compare(turns[a.ID], turns[b.ID])
+	})
 	return due
 }

@@ -44,7 +44,7 @@ func (a *App) effect(ctx context.Context, s session.Session, entry Entry, e sess
 	case session.Stop:
 		return a.wake(ctx, s.Run.Endpoint, draining)
 	case session.Watch:
-		return a.wake(ctx, s.Run.Endpoint, watching)
+		return errors.Join(a.wake(ctx, s.Run.Endpoint, watching), a.overtaken(ctx, s))
 	case session.ReleaseWaiter:
 		if s.Waiter == "" {
 			return nil
@@ -69,4 +69,24 @@ func announcementKind(e session.Effect) string {
 		return "notice"
 	}
 	return "alert"
+}
+
+// overtaken carries to a session the facts about its user that name its run and
+// came before anybody knew that the run is its own (S2.4).
+func (a *App) overtaken(ctx context.Context, s session.Session) error {
+	if s.Run.ID == "" {
+		return nil
+	}
+	u, err := a.Store.User(ctx, s.User)
+	if err != nil {
+		return fmt.Errorf("apply what names the run: %w", err)
+	}
+	var errs []error
+	for _, e := range u.Facts {
+		if e.Run == s.Run.Ref() {
+			_, err := a.Apply(ctx, s.ID, e)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

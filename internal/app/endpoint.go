@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -93,8 +94,9 @@ func (a *App) register(ctx context.Context, id string) error {
 }
 
 // ensure starts an execution where no lease is alive. The lease is taken first:
-// of two callers one starts it. Where the start is then lost, the lease runs
-// out and the sweep tries again.
+// of two callers one starts it. A start that fails gives the lease back, so that
+// the next minute's sweep tries again; where it was carried out all the same, the
+// next generation fences it. A caller that dies here leaves the lease to run out.
 func (a *App) ensure(ctx context.Context, id string, t task) error {
 	now := a.Now()
 	e, taken, err := a.change(ctx, id, func(e *Endpoint) bool {
@@ -108,8 +110,17 @@ func (a *App) ensure(ctx context.Context, id string, t task) error {
 	if err != nil || !taken {
 		return err
 	}
-	if err := t.start(a.Starter, ctx, id, t.lease(&e).Generation); err != nil {
-		return fmt.Errorf("start an execution for endpoint %s: %w", id, err)
+	generation := t.lease(&e).Generation
+	if err := t.start(a.Starter, ctx, id, generation); err != nil {
+		_, _, back := a.change(ctx, id, func(e *Endpoint) bool {
+			l := t.lease(e)
+			if l.Generation != generation {
+				return false
+			}
+			l.Until = time.Time{}
+			return true
+		})
+		return errors.Join(fmt.Errorf("start an execution for endpoint %s: %w", id, err), back)
 	}
 	return nil
 }

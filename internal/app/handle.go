@@ -96,13 +96,14 @@ func (a *App) sessionFact(ctx context.Context, e session.Event) error {
 // runFact reaches the session that owns the run. A background token for a run
 // nobody registered is its birth (S3.3).
 func (a *App) runFact(ctx context.Context, e session.Event) error {
-	s, err := a.owner(ctx, e.Run, "")
+	run := workload.Run{Engine: engineOf(e.Run), Endpoint: e.Run.Endpoint, ID: e.Run.ID}
+	s, err := a.find(ctx, run)
 	if fault.Is(err, fault.NotFound) {
 		if e.Kind != session.BackgroundTokenIssued || e.User == "" {
 			a.Meter.Count(MetricIgnored, 1)
 			return nil
 		}
-		s, err = a.adopt(ctx, workload.Run{Engine: engineOf(e.Run), Endpoint: e.Run.Endpoint, ID: e.Run.ID}, e.User, e.At)
+		s, err = a.adopt(ctx, run, e.User, e.At)
 	}
 	if err != nil {
 		return err
@@ -207,6 +208,9 @@ func (a *App) checkAccess(ctx context.Context, m AccessCheck) error {
 // twice, or minutes apart: the claim makes it one session.
 func (a *App) birth(ctx context.Context, m Birth) error {
 	s, err := a.owner(ctx, m.Run.Ref(), m.Stamp)
+	if fault.Is(err, fault.NotFound) && m.User != "" {
+		s, err = a.find(ctx, m.Run)
+	}
 	if err == nil {
 		_, err = a.Apply(ctx, s.ID, session.Event{ID: m.EventID, Kind: session.RunStarted, At: m.At, Run: m.Run.Ref(), By: m.By})
 		return err

@@ -62,7 +62,8 @@ func (a *App) look(ctx context.Context, endpoint string) (live int, youngest tim
 			errs = append(errs, a.absent(ctx, engine, s))
 		}
 	}
-	if listing.Complete {
+	if listing.Complete && errors.Join(errs...) == nil {
+		// A look whose news could not all be written down is taken again.
 		_, _, err := a.change(ctx, endpoint, func(e *Endpoint) bool { e.LastListed = began; return true })
 		errs = append(errs, err)
 	}
@@ -84,7 +85,9 @@ func (a *App) match(ctx context.Context, sessions []session.Session, listing wor
 	for _, o := range listing.Runs {
 		s, known := byRun[o.Run.Ref()]
 		if !known && o.Stamp != "" {
+			// A session that has its run already does not get a namesake's news.
 			s, known = byID[o.Stamp]
+			known = known && s.Run.ID == ""
 		}
 		if known {
 			seen[s.ID] = true
@@ -201,12 +204,17 @@ func (a *App) discover(ctx context.Context, o workload.Observation, began time.T
 // stopped by us (S3.3).
 func (a *App) orphan(ctx context.Context, o workload.Observation) error {
 	id := "orphan/" + digest(o.Run.Endpoint, o.Run.ID)
-	n, err := a.Store.Sample(ctx, id, []byte(o.Run.Endpoint+" "+o.Run.ID), o.At)
-	if err != nil || n > 1 {
+	flagged, err := a.Store.Mark(ctx, id)
+	if err != nil || !flagged.IsZero() {
 		return err
 	}
+	// Said before it is noted: where one of the two fails, the next listing says
+	// it again, under the same id.
+	if err := a.Announcer.Announce(ctx, Announcement{ID: id, Kind: "orphan-found", At: a.Now(), Orphan: o}); err != nil {
+		return fmt.Errorf("flag an orphan: %w", err)
+	}
 	a.Meter.Count(MetricOrphans, 1)
-	return a.Announcer.Announce(ctx, Announcement{ID: id, Kind: "orphan-found", At: a.Now(), Orphan: o})
+	return a.Store.SetMark(ctx, id, a.Now())
 }
 
 // absent handles a session whose run a complete listing lacks. Absence counts

@@ -58,6 +58,7 @@ func (a *App) open(ctx context.Context, o session.Opening, lockable bool) (sessi
 				fmt.Errorf("%w until %s: %s", ErrLocked, user.Lock.Until.UTC().Format(time.RFC3339), user.Lock.Why))
 		}
 		d := session.Open(o, policy, user, now)
+		d.Next.Recent = heard(user, o.Run.Ref())
 		next, entry, err := sealed(session.Session{}, d, session.Event{Kind: "session-opened", At: o.At, User: o.User, Run: o.Run.Ref()}, now)
 		if err != nil {
 			return session.Session{}, err
@@ -87,29 +88,96 @@ func (a *App) adopt(ctx context.Context, run workload.Run, user string, at time.
 	return a.open(ctx, session.Opening{ID: SessionOfRun(run.Ref()), User: user, Run: run, Origin: session.Adopted, At: at}, false)
 }
 
-// owner is the session that owns a run: by the stamp it carries, else by its
-// claim. NotFound where it has none.
-func (a *App) owner(ctx context.Context, run workload.Ref, stamp string) (session.Session, error) {
-	if stamp != "" {
-		s, err := a.Store.Session(ctx, stamp)
-		if err == nil && (s.Run.ID == "" || s.Run.ID == run.ID) && s.Run.Endpoint == run.Endpoint {
-			return s, nil
-		}
-		if err != nil && !fault.Is(err, fault.NotFound) {
-			return s, err
+// heard are the ids of the facts about a user that the opening has applied; the
+// fan-out of one that is still pending must not apply it again.
+func heard(u session.UserFacts, run workload.Ref) []string {
+	var ids []string
+	for _, f := range u.Facts {
+		if f.ID != "" && (f.Run == (workload.Ref{}) || f.Run == run) {
+			ids = append(ids, f.ID)
 		}
 	}
+	return ids[max(0, len(ids)-session.RecentMax):]
+}
+
+// owner is the session that owns a run: by its claim, else by the stamp it
+// carries. NotFound where it has none.
+func (a *App) owner(ctx context.Context, run workload.Ref, stamp string) (session.Session, error) {
 	id, err := a.Store.Claimed(ctx, run)
-	if err != nil {
+	if err == nil {
+		s, err := a.Store.Session(ctx, id)
+		if fault.Is(err, fault.NotFound) {
+			return a.last(ctx, run, stamp)
+		}
+		return s, err
+	}
+	if !fault.Is(err, fault.NotFound) || stamp == "" {
 		return session.Session{}, err
 	}
-	return a.Store.Session(ctx, id)
+	return a.named(ctx, run, stamp)
+}
+
+// named is the session of an id if it can be the run's.
+func (a *App) named(ctx context.Context, run workload.Ref, id string) (session.Session, error) {
+	s, err := a.Store.Session(ctx, id)
+	if err == nil && (s.Run.Endpoint != run.Endpoint || s.Run.ID != "" && s.Run.ID != run.ID) {
+		return session.Session{}, fault.Newf("find the owner of a run", fault.NotFound, "session %s has another run", id)
+	}
+	return s, err
+}
+
+// last is the last session of a run whose claim was moved to a zombie that was
+// then not opened: somebody died in between, and it is to be opened now.
+func (a *App) last(ctx context.Context, run workload.Ref, stamp string) (session.Session, error) {
+	err := fault.Newf("find the owner of a run", fault.NotFound, "nobody owns it")
+	for _, id := range []string{stamp, SessionOfRun(run)} {
+		var s session.Session
+		if id == "" {
+			continue
+		}
+		for s, err = a.named(ctx, run, id); err == nil; {
+			next, missing := a.Store.Session(ctx, zombieOf(s.ID))
+			if fault.Is(missing, fault.NotFound) {
+				return s, nil
+			}
+			s, err = next, missing
+		}
+		if !fault.Is(err, fault.NotFound) {
+			break
+		}
+	}
+	return session.Session{}, err
+}
+
+// zombieOf is the id of the session that follows an ended one whose run is
+// alive.
+func zombieOf(id string) string { return "s-" + digest("zombie", id) }
+
+// find is owner for a run that an event names without saying its stamp. Where
+// nobody owns it, the run itself is asked: the answer to its start may still be
+// on its way to the session that started it.
+func (a *App) find(ctx context.Context, run workload.Run) (session.Session, error) {
+	s, none := a.owner(ctx, run.Ref(), "")
+	engine, err := a.engine(run.Endpoint)
+	if err != nil || !fault.Is(none, fault.NotFound) {
+		return s, none
+	}
+	o, err := engine.Describe(ctx, run)
+	switch {
+	case fault.Is(err, fault.Invalid): // no run of this engine: it has no stamp
+		return s, none
+	case err != nil:
+		return s, fmt.Errorf("find the owner of a run: %w", err)
+	case o.Stamp == "":
+		return s, none
+	}
+	return a.owner(ctx, run.Ref(), o.Stamp)
 }
 
 // resurrect opens a session for a run found alive after its session ended; it
 // is born ENDING (S2.3).
 func (a *App) resurrect(ctx context.Context, ended session.Session, run workload.Run) (session.Session, error) {
-	o := session.Opening{ID: "s-" + digest("zombie", ended.ID), User: ended.User, Run: run, Origin: session.Zombie,
+	o := session.Opening{ID: zombieOf(ended.ID), User: ended.User, Run: run, Origin: session.Zombie,
 		At: ended.OpenedAt, Interactive: ended.Interactive, Previous: ended.ID, Zombie: ended.End.Cause}
 	if err := a.Store.Reclaim(ctx, run.Ref(), ended.ID, o.ID); err != nil && !fault.Is(err, fault.Conflict) {
 		return session.Session{}, fmt.Errorf("take over the claim of a zombie: %w", err)

@@ -39,13 +39,13 @@ func (a *App) StartRun(ctx context.Context, r StartRequest) error {
 }
 
 func (a *App) start(ctx context.Context, s session.Session, spec []byte) error {
+	run := s.Run
 	engine, err := a.engine(s.Run.Endpoint)
-	if err != nil {
-		return err
+	if err == nil {
+		run, err = engine.Start(ctx, Start{
+			SessionID: s.ID, User: s.User, Run: s.Run, MaxRuntime: a.limit(s), Idle: s.Policy.LivyIdle, Spec: spec,
+		})
 	}
-	run, err := engine.Start(ctx, Start{
-		SessionID: s.ID, User: s.User, Run: s.Run, MaxRuntime: a.limit(s), Idle: s.Policy.LivyIdle, Spec: spec,
-	})
 	if fault.Is(err, fault.Invalid) {
 		// The engine refused it for good: there is no run, and nobody must wait.
 		_, applied := a.Apply(ctx, s.ID, session.Event{Kind: session.StartDisproved, At: a.Now(), By: "nightshift", Detail: err.Error(), Evidence: "the engine refused the start"})

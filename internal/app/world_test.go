@@ -57,6 +57,7 @@ type world struct {
 	executions []*execution
 	deaf       bool // the stream never delivers
 	unswept    bool // no sweep is run
+	sweepAt    time.Time
 	executed   int
 	alive      func() // called before each invocation
 }
@@ -91,7 +92,7 @@ func indexLag(d time.Duration) setting {
 
 func newWorld(t *testing.T, settings ...setting) *world {
 	t.Helper()
-	w := &world{t: t, now: began}
+	w := &world{t: t, now: began, sweepAt: began.Add(cadence.Sweep)}
 	var options []memstore.Option
 	for _, s := range settings {
 		s(w, &options)
@@ -172,8 +173,10 @@ func (w *world) next() (time.Time, func()) {
 		}
 	}
 	if !w.unswept {
-		minute := w.now.Truncate(time.Minute).Add(time.Minute)
-		consider(minute, func() { _ = w.app.Sweep(w.t.Context()) })
+		consider(w.sweepAt, func() {
+			w.sweepAt = w.now.Truncate(cadence.Sweep).Add(cadence.Sweep)
+			_ = w.app.Sweep(w.t.Context()) // what fails is done by the next one
+		})
 	}
 	return at, do
 }
@@ -660,3 +663,5 @@ func parse(body []byte, received time.Time) (app.Message, error) {
 	}
 	return app.Fact{Event: session.Event{ID: m.ID, Kind: m.Kind, At: m.At, Known: received, User: m.User, By: m.User}}, nil
 }
+
+type contextT = context.Context
