@@ -256,7 +256,7 @@ func TestLeaseOlderGenerationIsFenced(t *testing.T) {
 		if kind == "watch" {
 			call = w.app.Watch
 		}
-		w.unswept, w.deaf, w.executions, w.todo = true, true, nil, nil
+		w.unswept, w.deaf, w.executions, w.deeds = true, true, nil, nil
 		if r, err := call(t.Context(), onEKS, 7); err != nil || r.Done {
 			t.Fatalf("%s: generation 7: %+v, %v", kind, r, err)
 		}
@@ -356,6 +356,44 @@ func TestLeaseIsReleasedOnlyAfterTheIndexCaughtUp(t *testing.T) {
 	if seen != 2 {
 		t.Fatalf("%d executions, should be a watch and a drain", seen)
 	}
+}
+
+func TestLeaseEmptinessIsForgottenWhenThereIsWorkAgain(t *testing.T) {
+	w := newWorld(t)
+	s := w.start("ana", jobRun)
+	w.pass(time.Minute)
+	w.deaf, w.unswept, w.executions = true, true, nil
+	for kind, call := range map[string]func(contextT, string, int64) (app.Round, error){"drain": w.app.Drain, "watch": w.app.Watch} {
+		w.engine.of(s).stubborn = true
+		e, err := w.store.Endpoint(t.Context(), onEKS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Version++
+		e.Drain = app.Lease{Generation: 5, EmptySince: w.now, EmptyWake: e.Wake}
+		e.Watch = e.Drain
+		if err := w.store.PutEndpoint(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		w.say(w.fact(session.RevokeBackground, "ana", "r-1"))
+		if r, err := call(t.Context(), onEKS, 5); err != nil || r.Left != 1 {
+			t.Fatalf("%s: %+v, %v", kind, r, err)
+		}
+		if e, err = w.store.Endpoint(t.Context(), onEKS); err != nil {
+			t.Fatal(err)
+		}
+		lease := e.Drain
+		if kind == "watch" {
+			lease = e.Watch
+		}
+		if !lease.EmptySince.IsZero() || !lease.Until.After(w.now) {
+			t.Errorf("%s: there is work and the lease says %+v", kind, lease)
+		}
+	}
+	w.engine.of(s).stopAt = w.now
+	w.deaf, w.unswept = false, false
+	w.pass(20 * time.Minute)
+	w.must(s.ID, session.Ended, session.CauseBackgroundRevoked)
 }
 
 // Every interleaving of the drain's last round with a session that begins to

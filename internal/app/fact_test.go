@@ -545,6 +545,9 @@ func TestS8_4HistoryIsReadAcrossPages(t *testing.T) {
 	if len(found) < 230 || !slices.IsSortedFunc(found, func(a, b app.Entry) int { return int(a.Version - b.Version) }) {
 		t.Errorf("%d entries", len(found))
 	}
+	if n := len(w.get(s.ID).Recent); n != session.RecentMax {
+		t.Errorf("%d event ids are kept, should be %d", n, session.RecentMax)
+	}
 	if _, _, err := w.app.SessionStory(t.Context(), "s-none"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("the story of nobody: %v", err)
 	}

@@ -251,6 +251,28 @@ func TestOpenSessionRepeatedIsOneSession(t *testing.T) {
 	}
 }
 
+func TestOpenSessionBesideItself(t *testing.T) {
+	w := newWorld(t)
+	r := app.OpenRequest{Execution: "arn:x", User: "ana", Run: training}
+	var first session.Session
+	w.app.Store = &hooked{Store: w.store, beforeOpen: func() {
+		if first.ID != "" {
+			return
+		}
+		first.ID = "being opened"
+		w.now = w.now.Add(time.Second)
+		var err error
+		if first, err = w.app.OpenSession(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+		w.say(w.fact(session.UserEnabled, "ana", "e-1")) // the user's facts have changed too
+	}}
+	second, err := w.app.OpenSession(t.Context(), r)
+	if err != nil || second.ID != first.ID || len(w.all()) != 1 {
+		t.Errorf("%s and %s, %v", first.ID, second.ID, err)
+	}
+}
+
 func TestS1_10FactsThatCannotBeReadAreUnknown(t *testing.T) {
 	w := newWorld(t)
 	w.identity.facts, w.identity.factsErr = nil, errDown

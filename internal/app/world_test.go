@@ -53,7 +53,7 @@ type world struct {
 	says     *announcer
 	meter    *meter
 
-	todo       []deed
+	deeds      []deed
 	executions []*execution
 	deaf       bool // the stream never delivers
 	unswept    bool // no sweep is run
@@ -125,9 +125,9 @@ func newWorld(t *testing.T, settings ...setting) *world {
 	return w
 }
 
-func (w *world) after(d time.Duration, do func()) { w.todo = append(w.todo, deed{w.now.Add(d), do}) }
+func (w *world) after(d time.Duration, do func()) { w.deeds = append(w.deeds, deed{w.now.Add(d), do}) }
 
-func (w *world) at(t time.Time, do func()) { w.todo = append(w.todo, deed{t, do}) }
+func (w *world) at(t time.Time, do func()) { w.deeds = append(w.deeds, deed{t, do}) }
 
 // pass lets time pass, with sweeps at each full minute.
 func (w *world) pass(d time.Duration) {
@@ -161,9 +161,9 @@ func (w *world) next() (time.Time, func()) {
 			at, do = t, f
 		}
 	}
-	for i, d := range w.todo {
+	for i, d := range w.deeds {
 		consider(d.at, func() {
-			w.todo = slices.Delete(w.todo, i, i+1)
+			w.deeds = slices.Delete(w.deeds, i, i+1)
 			d.do()
 		})
 	}
@@ -241,6 +241,9 @@ func (w *world) history(id string) []app.Entry {
 // all is every session there is.
 func (w *world) all() []session.Session {
 	w.t.Helper()
+	now := w.now
+	defer func() { w.now = now }()
+	w.now = w.now.Add(time.Hour) // every index has caught up
 	var ids []string
 	for cursor := ""; ; {
 		page, err := w.store.List(w.t.Context(), cursor)
