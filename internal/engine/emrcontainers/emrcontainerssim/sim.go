@@ -62,6 +62,7 @@ type Config struct {
 	Account, Region string
 	Clusters        []string                // ids of virtual clusters in state RUNNING
 	Rates           map[string]cadence.Rate // nil: Rates()
+	Series          int64                   // begins every run's id, so that a later simulator's ids are others; at most 10 digits
 }
 
 // Sim is the service in one account and Region. It is an http.Handler.
@@ -191,7 +192,7 @@ func (s *Sim) start(r *http.Request) (any, *refusal) {
 		return nil, invalid("%v", err)
 	}
 	seq := len(s.jobs) + 1
-	j := &job{seq: seq, cluster: cluster, id: fmt.Sprintf("%019d", seq), input: in, life: simrun.Life{
+	j := &job{seq: seq, cluster: cluster, id: fmt.Sprintf("%010d%09d", s.config.Series, seq), input: in, life: simrun.Life{
 		Created: s.clock.Now(), Plan: s.For(Habit, asked, in.Name, in.Tags["nightshift:session"]),
 	}}
 	s.jobs = append(s.jobs, j)
@@ -260,13 +261,23 @@ func (s *Sim) list(r *http.Request) (any, *refusal) {
 			*target = n
 		}
 	}
+	created := map[string]time.Time{}
+	for _, name := range []string{"createdAfter", "createdBefore"} {
+		if v := q.Get(name); v != "" {
+			at, err := time.Parse(time.RFC3339, v)
+			if err != nil {
+				return nil, invalid("%s %q is not a time", name, v)
+			}
+			created[name] = at
+		}
+	}
 	now := s.clock.Now()
 	answer := struct {
 		JobRuns   []any  `json:"jobRuns"`
 		NextToken string `json:"nextToken,omitempty"`
 	}{JobRuns: []any{}}
 	for _, j := range slices.Backward(s.jobs) {
-		if j.seq >= before || j.cluster != r.PathValue("cluster") || !wanted(j, q["states"], q.Get("name"), now) {
+		if j.seq >= before || j.cluster != r.PathValue("cluster") || !wanted(j, q["states"], q.Get("name"), now) || !j.between(created["createdAfter"], created["createdBefore"]) {
 			continue
 		}
 		if len(answer.JobRuns) == size {
@@ -281,6 +292,11 @@ func (s *Sim) list(r *http.Request) (any, *refusal) {
 
 func wanted(j *job, states []string, name string, now time.Time) bool {
 	return (len(states) == 0 || slices.Contains(states, j.state(now))) && (name == "" || j.input.Name == name)
+}
+
+// between: the zero time is no limit.
+func (j *job) between(after, before time.Time) bool {
+	return (after.IsZero() || j.life.Created.After(after)) && (before.IsZero() || j.life.Created.Before(before))
 }
 
 func (s *Sim) find(r *http.Request) *job {

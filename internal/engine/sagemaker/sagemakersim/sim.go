@@ -297,9 +297,10 @@ func (s *Sim) stop(in map[string]json.RawMessage) (any, *refusal) {
 	return map[string]string{}, nil
 }
 
-// list answers newest first; the token is the number of the last job of the page.
+// list answers newest first, or oldest first where the caller says so; the token
+// is the number of the last job of the page.
 func (s *Sim) list(in map[string]json.RawMessage) (any, *refusal) {
-	size, before := pageDefault, len(s.jobs)+1
+	size, last := pageDefault, 0
 	if n := int(number(in, "MaxResults")); n > 0 {
 		if size = n; n > pageMax {
 			return nil, invalid("MaxResults must be at most %d", pageMax)
@@ -307,23 +308,28 @@ func (s *Sim) list(in map[string]json.RawMessage) (any, *refusal) {
 	}
 	if token := text(in, "NextToken"); token != "" {
 		n, err := strconv.Atoi(token)
-		if err != nil {
+		if err != nil || n < 1 {
 			return nil, invalid("NextToken is not valid")
 		}
-		before = n
+		last = n
 	}
 	now := s.clock.Now()
+	order := slices.Clone(s.jobs)
+	ascending := text(in, "SortOrder") == "Ascending"
+	if !ascending {
+		slices.Reverse(order)
+	}
 	summaries := []any{}
-	for _, j := range slices.Backward(s.jobs) {
+	for _, j := range order {
 		m := j.life.At(now)
-		if j.seq >= before || !j.wanted(in, m, now) {
+		if (last > 0 && (j.seq == last || (j.seq < last) == ascending)) || !j.wanted(in, m, now) {
 			continue
 		}
 		if len(summaries) == size {
-			return map[string]any{"TrainingJobSummaries": summaries, "NextToken": strconv.Itoa(before)}, nil
+			return map[string]any{"TrainingJobSummaries": summaries, "NextToken": strconv.Itoa(last)}, nil
 		}
 		summaries = append(summaries, s.summary(j, m, now))
-		before = j.seq
+		last = j.seq
 	}
 	return map[string]any{"TrainingJobSummaries": summaries}, nil
 }

@@ -1,4 +1,4 @@
-package functions
+package app
 
 import (
 	"context"
@@ -6,18 +6,17 @@ import (
 	"slices"
 	"strings"
 
-	"nightshift/internal/app"
 	"nightshift/internal/fault"
 	"nightshift/internal/workload"
 )
 
-// perEndpoint is one engine made of the engines of several endpoints of an API:
+// PerEndpoint is one engine made of the engines of several endpoints of an API:
 // each Livy server, each region, has its own client.
-type perEndpoint map[string]app.Engine
+type PerEndpoint map[string]Engine
 
-var _ app.Engine = perEndpoint{}
+var _ Engine = PerEndpoint{}
 
-func (p perEndpoint) of(op, endpoint string) (app.Engine, error) {
+func (p PerEndpoint) of(op, endpoint string) (Engine, error) {
 	if e := p[endpoint]; e != nil {
 		return e, nil
 	}
@@ -25,7 +24,7 @@ func (p perEndpoint) of(op, endpoint string) (app.Engine, error) {
 }
 
 // Start starts a run on its endpoint.
-func (p perEndpoint) Start(ctx context.Context, s app.Start) (workload.Run, error) {
+func (p PerEndpoint) Start(ctx context.Context, s Start) (workload.Run, error) {
 	e, err := p.of("start run", s.Run.Endpoint)
 	if err != nil {
 		return workload.Run{}, err
@@ -34,7 +33,7 @@ func (p perEndpoint) Start(ctx context.Context, s app.Start) (workload.Run, erro
 }
 
 // List lists an endpoint.
-func (p perEndpoint) List(ctx context.Context, endpoint string) (workload.Listing, error) {
+func (p PerEndpoint) List(ctx context.Context, endpoint string) (workload.Listing, error) {
 	e, err := p.of("list runs", endpoint)
 	if err != nil {
 		return workload.Listing{}, err
@@ -43,7 +42,7 @@ func (p perEndpoint) List(ctx context.Context, endpoint string) (workload.Listin
 }
 
 // Describe asks a run's endpoint about it.
-func (p perEndpoint) Describe(ctx context.Context, run workload.Run) (workload.Observation, error) {
+func (p PerEndpoint) Describe(ctx context.Context, run workload.Run) (workload.Observation, error) {
 	e, err := p.of("describe run", run.Endpoint)
 	if err != nil {
 		return workload.Observation{}, err
@@ -52,7 +51,7 @@ func (p perEndpoint) Describe(ctx context.Context, run workload.Run) (workload.O
 }
 
 // Stop asks a run's endpoint to stop it.
-func (p perEndpoint) Stop(ctx context.Context, run workload.Run) error {
+func (p PerEndpoint) Stop(ctx context.Context, run workload.Run) error {
 	e, err := p.of("stop run", run.Endpoint)
 	if err != nil {
 		return err
