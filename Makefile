@@ -21,6 +21,17 @@ run: go ## Play an evening on one machine and judge it (the demo)
 	@$(GO) build -o $(BUILD)/nightshift ./internal/cmd/nightshift
 	@$(BUILD)/nightshift demo
 
+.PHONY: up
+up: go ## Run the local system; its records survive it where dynoxide is installed (or was downloaded by make conform)
+	@mkdir -p $(BUILD) $(CACHE)
+	@$(GO) build -o $(BUILD)/nightshift ./internal/cmd/nightshift
+	@engine=$$(command -v dynoxide || ls $(CACHE)/engine/*/dynoxide $(CACHE)/engine/dynoxide 2>/dev/null | head -n 1); \
+	if [ -n "$$engine" ]; then \
+	  "$$engine" --host 127.0.0.1 -p 4601 --db-path $(CACHE)/nightshift.db >/dev/null & pid=$$!; trap "kill $$pid" EXIT; \
+	  for i in $$(seq 50); do (exec 3<>/dev/tcp/127.0.0.1/4601) 2>/dev/null && break; sleep 0.1; done; \
+	  $(BUILD)/nightshift up --dynamodb http://127.0.0.1:4601; \
+	else echo "dynoxide is not installed: nothing will survive this run"; $(BUILD)/nightshift up; fi
+
 .PHONY: build
 build: go ## Build the command line and every function (linux/arm64, reproducible)
 	@mkdir -p $(BUILD)
@@ -42,7 +53,8 @@ race: go ## Run every test under the race detector
 conform: go ## Run the store suite against two real DynamoDB engines (downloads them; fails where it cannot)
 	@command -v npm >/dev/null || { echo "npm is missing: make conform downloads the DynamoDB engines with it. Install Node.js 20 or later." >&2; exit 1; }
 	@set -e; engine=$$(bash internal/ddbstore/engine.sh $(CACHE)/engine); ddblocal=$$(bash internal/ddbstore/dynamodblocal.sh $(CACHE)/engine); \
-	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine NIGHTSHIFT_DYNAMODB_LOCAL=$$ddblocal $(GO) test -count=1 -tags conform -exec "bash '$(CURDIR)/internal/ddbstore/alone.sh'" ./internal/ddbstore/...
+	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine NIGHTSHIFT_DYNAMODB_LOCAL=$$ddblocal $(GO) test -count=1 -tags conform -exec "bash '$(CURDIR)/internal/ddbstore/alone.sh'" ./internal/ddbstore/...; \
+	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine $(GO) test -count=1 -tags conform -run Conform ./internal/local
 
 .PHONY: bench
 bench: go ## Measure each function's start, memory and zip, and hold them to their limits

@@ -25,11 +25,12 @@ type Event struct {
 	Previous int64 // 0 for the first two, as in Step Functions
 	Type     string
 	At       time.Time
-	State    string // of …StateEntered and …StateExited
-	Resource string // of Task…
-	Input    []byte // of …StateEntered, ExecutionStarted; of TaskScheduled the arguments
-	Output   []byte // of …StateExited, TaskSubmitted, TaskSucceeded, ExecutionSucceeded
-	Error    string // of …Failed, …TimedOut, ExecutionAborted
+	State    string        // of …StateEntered and …StateExited
+	Resource string        // of Task…
+	Input    []byte        // of …StateEntered, ExecutionStarted; of TaskScheduled the arguments
+	Output   []byte        // of …StateExited, TaskSubmitted, TaskSucceeded, ExecutionSucceeded
+	Timeout  time.Duration // of TaskScheduled; 0: none
+	Error    string        // of …Failed, …TimedOut, ExecutionAborted
 	Cause    string
 }
 

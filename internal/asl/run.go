@@ -51,9 +51,7 @@ func (r *Runner) run(e *Execution, input any) {
 		return // the clock was closed
 	}
 	if r.options.DropHistories {
-		e.mu.Lock()
-		e.path, e.events = nil, nil
-		e.mu.Unlock()
+		r.drop(e)
 	}
 	if r.options.OnStatus != nil {
 		r.options.OnStatus(e)

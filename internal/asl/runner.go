@@ -35,6 +35,7 @@ type Options struct {
 	Jitter        func() float64     // replaces the seed: answers 0 ≤ f < 1, called by several chains at once
 	OnStatus      func(e *Execution) // called in the execution's chain, once, when it has ended in any way
 	DropHistories bool               // forget Path and History of executions that ended
+	HistoriesKept int64              // with DropHistories: keep those that ended last, up to this many events of them together
 }
 
 // Runner runs executions on one clock. Use New.
@@ -48,6 +49,8 @@ type Runner struct {
 	order      []string // ARNs in the order of their start
 	tokens     map[string]*pending
 	swept      time.Time
+	ended      []*Execution // whose histories are kept under HistoriesKept, oldest first
+	kept       int64        // their events
 }
 
 // New gives a runner without executions.
@@ -129,6 +132,23 @@ func (r *Runner) sweep() {
 	})
 }
 
+// drop forgets the history of an execution that ended, at once or, under
+// HistoriesKept, when later ones need the room.
+func (r *Runner) drop(e *Execution) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = append(r.ended, e)
+	r.kept += e.Events()
+	for len(r.ended) > 0 && r.kept > r.options.HistoriesKept {
+		oldest := r.ended[0]
+		r.ended = r.ended[1:]
+		r.kept -= oldest.Events()
+		oldest.mu.Lock()
+		oldest.path, oldest.events = nil, nil
+		oldest.mu.Unlock()
+	}
+}
+
 func (e *Execution) forgotten(now time.Time) bool {
 	at := e.StoppedAt()
 	return !at.IsZero() && now.Sub(at) >= NameKept
@@ -197,18 +217,41 @@ func (r *Runner) SendTaskFailure(token, name, cause string) error {
 	return r.settle(token, answer{err: &TaskError{name, cause}})
 }
 
-func (r *Runner) settle(token string, a answer) error {
-	if token == "" || len(token) > 1024 {
-		return fmt.Errorf("%w: 1 to 1024 characters", ErrInvalidToken)
-	}
-	r.mu.Lock()
-	p := r.tokens[token]
-	r.mu.Unlock()
-	if p == nil {
-		return fmt.Errorf("%w: no task was given this token", ErrTaskDoesNotExist)
+// SendTaskHeartbeat says whether the task that waits with the token still does;
+// no machine here has a heartbeat to miss.
+func (r *Runner) SendTaskHeartbeat(token string) error {
+	p, err := r.pending(token)
+	if err != nil {
+		return err
 	}
 	p.e.mu.Lock()
-	over := p.over || p.answer != nil || p.e.status != Running
+	defer p.e.mu.Unlock()
+	if p.settled() {
+		return fmt.Errorf("%w: its task is over", ErrTaskTimedOut)
+	}
+	return nil
+}
+
+func (r *Runner) pending(token string) (*pending, error) {
+	if token == "" || len(token) > 1024 {
+		return nil, fmt.Errorf("%w: 1 to 1024 characters", ErrInvalidToken)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.tokens[token]
+	if p == nil {
+		return nil, fmt.Errorf("%w: no task was given this token", ErrTaskDoesNotExist)
+	}
+	return p, nil
+}
+
+func (r *Runner) settle(token string, a answer) error {
+	p, err := r.pending(token)
+	if err != nil {
+		return err
+	}
+	p.e.mu.Lock()
+	over := p.settled()
 	if !over {
 		p.answer = &a
 	}
@@ -226,6 +269,9 @@ type pending struct {
 	answer *answer
 	over   bool
 }
+
+// settled says that no answer is taken any more; the execution's lock is held.
+func (p *pending) settled() bool { return p.over || p.answer != nil || p.e.status != Running }
 
 type answer struct {
 	value any

@@ -89,14 +89,14 @@ func (x *run) attempt(st map[string]any) (data, error) {
 		return data{}, err
 	}
 	var until time.Time
+	var timeout time.Duration
 	if s.timeout != nil {
-		d, err := x.seconds(s.timeout, st, 1)
-		if err != nil {
+		if timeout, err = x.seconds(s.timeout, st, 1); err != nil {
 			return data{}, err
 		}
-		until = x.r.clock.Now().Add(d)
+		until = x.r.clock.Now().Add(timeout)
 	}
-	x.record(Event{Type: "TaskScheduled", Resource: s.resource, Input: arguments})
+	x.record(Event{Type: "TaskScheduled", Resource: s.resource, Input: arguments, Timeout: timeout})
 	x.record(Event{Type: "TaskStarted", Resource: s.resource})
 	out, err := x.call(call, until)
 	if p != nil && !errors.Is(err, errHalted) {

@@ -89,7 +89,7 @@ func (b *bus) route(body []byte, own bool) error {
 		if r.OnOwnBus != own {
 			continue
 		}
-		ok, err := matches(r.Pattern, body)
+		ok, err := config.Matches(r.Pattern, body)
 		if err != nil {
 			return fmt.Errorf("rule %s: %w", r.Name, err)
 		}

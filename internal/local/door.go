@@ -18,14 +18,18 @@ import (
 const bodyMax = 1 << 20
 
 // Door is the plain HTTP door of the local system: events in, executions in,
-// sessions out, and the engines' own protocols. While a request is served, time
-// stands still for everything else.
+// sessions out, and the engines' own protocols; at its root the protocols of AWS
+// that the AWS CLI and the SDKs speak. While a request is served, time stands
+// still for everything else.
 func (s *System) Door() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"status": "ok", "simulated": true, "now": s.Clock.Now(),
-			"about": "a local Nightshift with simulated engines; not for production"})
+			"about": "a local Nightshift with simulated engines; not for production; signatures of AWS requests are not checked"})
 	})
+	mux.HandleFunc("POST /{$}", s.serveRoot)
+	mux.Handle("/virtualclusters", s.EMR)
+	mux.Handle("/virtualclusters/", s.EMR)
 	mux.HandleFunc("POST /events", s.postEvent)
 	mux.HandleFunc("POST /executions/run", s.postRun)
 	mux.HandleFunc("GET /executions/run/{name}", s.getRun)
@@ -39,7 +43,8 @@ func (s *System) Door() http.Handler {
 	mux.Handle("/sagemaker/", http.StripPrefix("/sagemaker", s.SageMaker))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Errorf("%s %s is not served; there are POST /events, POST /executions/run, GET /executions/run/{name}, "+
-			"GET /sessions, GET /sessions/{id}, GET /parked, GET /healthz, and the engines under /livy/, /emr-containers/ and /sagemaker/", r.Method, r.URL.Path))
+			"GET /sessions, GET /sessions/{id}, GET /parked, GET /healthz, the engines under /livy/, /emr-containers/ and /sagemaker/, "+
+			"and at the root what the AWS CLI sends for events, stepfunctions, sagemaker, emr-containers and sts get-caller-identity", r.Method, r.URL.Path))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Clock.Enter()

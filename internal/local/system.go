@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,12 +67,19 @@ type Options struct {
 	Log   *slog.Logger // nil: silent
 	// IndexLag makes index reads stale for as long as DynamoDB's may be.
 	IndexLag time.Duration
+	// Histories is how many events of executions that ended GetExecutionHistory
+	// can still tell, those that ended last; 0: none.
+	Histories int64
+	// Store keeps the records; nil: a memstore of the system's own. The records
+	// of a Store outlive the system. What does not: executions, and the engines'
+	// runs, which a later system on the same records sees gone.
+	Store app.Store
 }
 
 // System is a running local system. Use New, and Close when done.
 type System struct {
 	Clock     *clock.Clock
-	Store     *memstore.Store
+	Store     app.Store
 	App       *app.App
 	Directory *directory
 	Livy      map[string]*livysim.Sim // by endpoint
@@ -83,9 +91,16 @@ type System struct {
 	bus      *bus
 	runner   *asl.Runner
 	machines map[string]*asl.Machine
-	handlers handlers
-	servers  []*http.Server
-	stream   sync.Map // history entries on their way to run-effects, by record id
+	// definitions are the machines' as deployed, by name, substitutions made.
+	definitions map[string]string
+	aws         map[string]service // by the prefix of X-Amz-Target
+	handlers    handlers
+	servers     []*http.Server
+	stream      sync.Map  // history entries on their way to run-effects, by record id
+	since       time.Time // when the system was built
+	// persistent: the records outlive the system, so the ids it makes must differ
+	// from those that one before it made.
+	persistent bool
 
 	mu        sync.Mutex
 	announced []Announced
@@ -107,10 +122,17 @@ func New(o Options) (*System, error) {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	s := &System{Clock: o.Clock, URLs: map[string]string{}, Livy: map[string]*livysim.Sim{}, Meter: &Meter{}}
-	s.Store = memstore.New(memstore.WithIndexLag(o.Clock.Now, func() time.Duration { return o.IndexLag }))
+	if o.Store != nil {
+		s.persistent, s.Store = true, streaming{o.Store, s.streamed}
+	} else {
+		records := memstore.New(memstore.WithIndexLag(o.Clock.Now, func() time.Duration { return o.IndexLag }))
+		records.Subscribe(s.streamed)
+		s.Store = records
+	}
 	s.bus = &bus{clock: o.Clock, call: s.call}
 	s.Directory = newDirectory(s.bus)
-	if err := s.load(); err != nil {
+	s.aws, s.since = awsServices(), o.Clock.Now()
+	if err := s.load(o.Histories); err != nil {
 		return nil, err
 	}
 	engines, err := s.engines()
@@ -127,19 +149,18 @@ func New(o Options) (*System, error) {
 		Endpoints: []string{Livy, LivyOld, EMROnEKS, SageMaker},
 	}
 	s.functions()
-	s.Store.Subscribe(s.streamed)
 	return s, nil
 }
 
 // load reads the machines with the substitutions that the deployment would
 // make.
-func (s *System) load() error {
+func (s *System) load(histories int64) error {
 	arns := map[string]string{
 		statemachines.OpenSessionArn: functionARN("open-session"), statemachines.StartRunArn: functionARN("start-run"),
 		statemachines.ObserveEndpointArn: functionARN("observe-endpoint"), statemachines.DrainEndpointArn: functionARN("drain-endpoint"),
 		statemachines.WatchMachineArn: machineARN(statemachines.Watch), statemachines.DrainMachineArn: machineARN(statemachines.Drain),
 	}
-	s.machines = map[string]*asl.Machine{}
+	s.machines, s.definitions = map[string]*asl.Machine{}, map[string]string{}
 	for _, name := range statemachines.Names() {
 		subs := statemachines.Values(name)
 		for _, n := range statemachines.Substitutions(name) {
@@ -152,8 +173,13 @@ func (s *System) load() error {
 			return fmt.Errorf("state machine %s: %w", name, err)
 		}
 		s.machines[machineARN(name)] = m
+		text := string(statemachines.Definition(name))
+		for n, v := range subs {
+			text = strings.ReplaceAll(text, "${"+n+"}", v)
+		}
+		s.definitions[name] = text
 	}
-	s.runner = asl.New(s.Clock, services{s}, asl.Options{Seed: 1, DropHistories: true, OnStatus: s.executionEnded})
+	s.runner = asl.New(s.Clock, services{s}, asl.Options{Seed: 1, DropHistories: true, HistoriesKept: histories, OnStatus: s.executionEnded})
 	return nil
 }
 
@@ -224,6 +250,9 @@ func (s *System) decodeEntry(r events.DynamoDBEventRecord) (app.Entry, bool, err
 
 // Start begins the schedule: on-schedule is called each minute.
 func (s *System) Start() {
+	if s.persistent {
+		s.keepTime()
+	}
 	s.Clock.Go(func() {
 		ctx := context.Background()
 		for {
@@ -310,7 +339,11 @@ func (s *System) said(a Announced) {
 // engines starts the simulators on loopback and gives the real adapters that
 // speak to them.
 func (s *System) engines() (map[string]app.Engine, error) {
-	s.EMR = emrcontainerssim.New(s.Clock, emrcontainerssim.Config{Account: Account, Region: Region, Clusters: []string{VirtualCluster}})
+	emrConfig := emrcontainerssim.Config{Account: Account, Region: Region, Clusters: []string{VirtualCluster}}
+	if s.persistent {
+		emrConfig.Series = s.since.Unix()
+	}
+	s.EMR = emrcontainerssim.New(s.Clock, emrConfig)
 	s.SageMaker = sagemakersim.New(s.Clock, sagemakersim.Config{Account: Account, Region: Region})
 	for _, endpoint := range []string{Livy, LivyOld} {
 		s.Livy[endpoint] = livysim.New(s.Clock, livysim.Config{})
@@ -328,7 +361,7 @@ func (s *System) engines() (map[string]app.Engine, error) {
 		o.BaseEndpoint = aws.String(s.URLs[SageMaker])
 		o.Retryer = aws.NopRetryer{}
 	})
-	clusters := livy.Servers{}
+	clusters := app.PerEndpoint{}
 	for _, endpoint := range []string{Livy, LivyOld} {
 		clusters[endpoint] = livy.New(s.URLs[endpoint], http.DefaultClient, endpoint, s.Clock.Now)
 	}
@@ -414,7 +447,10 @@ func (s *System) Defaults() error {
 	s.Directory.SetFacts(LivyOld, "", old)
 	s.Directory.SetFacts(EMROnEKS, "", on)
 	s.Directory.SetFacts(SageMaker, "", classic)
-	policy := session.DefaultPolicy()
+	policy, err := s.Store.Policy(context.Background())
+	if err != nil || policy.Version > 0 {
+		return err // an earlier system on these records has set it
+	}
 	policy.Version, policy.ChangedAt, policy.InstanceBackground = 1, s.Clock.Now(), session.On
 	return s.Store.PutPolicy(context.Background(), policy)
 }

@@ -15,46 +15,91 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nightshift/internal/app"
 	"nightshift/internal/asl/clock"
 	"nightshift/internal/local"
 )
 
 func upCommand(now func() time.Time) *cobra.Command {
-	var listen string
-	var speed float64
+	var o upOptions
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run the local system until it is interrupted",
 		Long: `up runs the whole of Nightshift in one process, with simulated engines that
-speak the real protocols, behind a plain HTTP door. It is a local system for
-trying things out; it is not for production. Nothing it holds survives it.`,
-		Example: "  nightshift up\n  nightshift up --listen 127.0.0.1:4600 --speed 60   # a minute a second",
-		Args:    cobra.NoArgs,
+speak the real protocols, behind a plain HTTP door. At the door's root it also
+speaks the protocols of AWS, so that the AWS CLI and the SDKs drive it with
+--endpoint-url: events put-events and test-event-pattern, stepfunctions,
+sagemaker training jobs, emr-containers job runs, sts get-caller-identity. It
+checks no signatures. It is a local system for trying things out; it is not for
+production.
+
+Nothing it holds survives it, unless --dynamodb names a DynamoDB engine: then
+the records do. Its clock goes on from where it stopped, where that is later than
+now. The simulated engines and the executions start empty all the same: what was
+running is seen gone, and its session ends as lost, some ten minutes of its clock
+later. Names of executions and jobs that were used stay used.`,
+		Example: "  nightshift up\n  nightshift up --listen 127.0.0.1:4600 --speed 60   # a minute a second\n" +
+			"  nightshift up --dynamodb http://127.0.0.1:8000     # records that survive it",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkSpeed(speed, false); err != nil {
+			if err := checkSpeed(o.speed, false); err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("table") && o.dynamodb == "" {
+				return errors.New("--table: it names a table of the engine that --dynamodb names; give both or neither")
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return up(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), listen, speed, now)
+			return up(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), o, now)
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:4600", "address of the HTTP door; port 0 takes a free one")
-	cmd.Flags().Float64Var(&speed, "speed", 1, "virtual seconds a second")
+	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:4600", "address of the HTTP door; port 0 takes a free one")
+	cmd.Flags().Float64Var(&o.speed, "speed", 1, "virtual seconds a second")
+	cmd.Flags().StringVar(&o.dynamodb, "dynamodb", "", "URL of a DynamoDB engine that keeps the records; empty: nothing survives")
+	cmd.Flags().StringVar(&o.table, "table", "nightshift", "with --dynamodb: the table, made where it is missing")
 	return cmd
 }
 
-func up(ctx context.Context, out, errOut io.Writer, listen string, speed float64, now func() time.Time) error {
-	host, _, err := net.SplitHostPort(listen)
-	if err != nil {
-		return fmt.Errorf("--listen: %q is not allowed; it must be host:port, such as 127.0.0.1:4600", listen)
+// upOptions are the flags of up.
+type upOptions struct {
+	listen, dynamodb, table string
+	speed                   float64
+}
+
+// histories is how many events of executions that ended up can still tell.
+const histories = 100_000
+
+// records opens what --dynamodb names and says when the clock may begin.
+func (o upOptions) records(ctx context.Context, now time.Time) (app.Store, time.Time, error) {
+	if o.dynamodb == "" {
+		return nil, now, nil
 	}
-	l, err := net.Listen("tcp", listen)
+	store, err := local.OpenRecords(ctx, o.dynamodb, o.table)
 	if err != nil {
-		return fmt.Errorf("--listen: cannot listen on %s: %w", listen, err)
+		return nil, now, fmt.Errorf("--dynamodb: %w", err)
 	}
-	c := clock.Paced(now().UTC().Truncate(time.Second), speed, now)
-	s, err := local.New(local.Options{Clock: c, Log: slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	start, err := local.Resume(ctx, store, now)
+	if err != nil {
+		return nil, now, fmt.Errorf("--dynamodb: %w", err)
+	}
+	return store, start, nil
+}
+
+func up(ctx context.Context, out, errOut io.Writer, o upOptions, now func() time.Time) error {
+	host, _, err := net.SplitHostPort(o.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %q is not allowed; it must be host:port, such as 127.0.0.1:4600", o.listen)
+	}
+	l, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: cannot listen on %s: %w", o.listen, err)
+	}
+	store, start, err := o.records(ctx, now().UTC().Truncate(time.Second))
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	c := clock.Paced(start, o.speed, now)
+	s, err := local.New(local.Options{Clock: c, Histories: histories, Store: store, Log: slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -70,7 +115,7 @@ func up(ctx context.Context, out, errOut io.Writer, listen string, speed float64
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		fmt.Fprintf(out, "warning: %s is not a loopback address; whoever reaches it can stop every run here\n", host) //nolint:errcheck // a terminal
 	}
-	fmt.Fprintf(out, "Nightshift, local system with simulated engines (not for production), on http://%s, %g virtual seconds a second. Stop it with Ctrl-C.\n", l.Addr(), speed) //nolint:errcheck // a terminal
+	fmt.Fprintf(out, "Nightshift, local system with simulated engines (not for production), on http://%s, %g virtual seconds a second. Stop it with Ctrl-C.\n", l.Addr(), o.speed) //nolint:errcheck // a terminal
 	select {
 	case err := <-served:
 		return fmt.Errorf("the HTTP door closed: %w", err)

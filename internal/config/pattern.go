@@ -1,4 +1,4 @@
-package local
+package config
 
 import (
 	"encoding/json"
@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// matches says whether an event fits an EventBridge pattern. It knows the
-// filters that config.Rules uses (exact values, prefix, suffix, exists,
-// anything-but) and refuses others, so that a new one is not silently ignored.
-func matches(pattern string, event []byte) (bool, error) {
+// Matches says whether an event fits an EventBridge pattern. It knows the
+// filters that Rules uses (exact values, prefix, suffix, exists, anything-but)
+// and refuses others, so that a new one is not silently ignored.
+func Matches(pattern string, event []byte) (bool, error) {
 	var p map[string]any
 	if err := json.Unmarshal([]byte(pattern), &p); err != nil {
 		return false, fmt.Errorf("event pattern: %w", err)
@@ -44,12 +44,17 @@ func fits(pattern, event map[string]any) (bool, error) {
 
 func anyFits(filters []any, got any, there bool) (bool, error) {
 	for _, f := range filters {
-		ok := there && f == got
-		if special, is := f.(map[string]any); is {
+		ok := false
+		switch f := f.(type) {
+		case map[string]any:
 			var err error
-			if ok, err = filter(special, got, there); err != nil {
+			if ok, err = filter(f, got, there); err != nil {
 				return false, err
 			}
+		case []any:
+			return false, fmt.Errorf("event pattern: a list stands in a list of filters")
+		default:
+			ok = there && holds(got, f)
 		}
 		if ok {
 			return true, nil
@@ -58,7 +63,27 @@ func anyFits(filters []any, got any, there bool) (bool, error) {
 	return false, nil
 }
 
+// holds compares as EventBridge does: where the event has a list, one of its
+// values suffices.
+func holds(got, want any) bool {
+	switch got := got.(type) {
+	case []any:
+		for _, g := range got {
+			if holds(g, want) {
+				return true
+			}
+		}
+		return false
+	case map[string]any:
+		return false
+	}
+	return got == want
+}
+
 func filter(f map[string]any, got any, there bool) (bool, error) {
+	if len(f) != 1 {
+		return false, fmt.Errorf("event pattern: a filter has one name, not %d", len(f))
+	}
 	text, isText := got.(string)
 	for name, value := range f {
 		word, _ := value.(string)
@@ -70,9 +95,12 @@ func filter(f map[string]any, got any, there bool) (bool, error) {
 		case "exists":
 			return there == (value == true), nil
 		case "anything-but":
-			list, _ := value.([]any)
+			list, ok := value.([]any)
+			if !ok {
+				return false, fmt.Errorf("event pattern: anything-but must be a list")
+			}
 			for _, v := range list {
-				if v == got {
+				if holds(got, v) {
 					return false, nil
 				}
 			}
