@@ -25,7 +25,7 @@ run: go ## Play an evening on one machine and judge it (the demo)
 up: go ## Run the local system; its records survive it where dynoxide is installed (or was downloaded by make conform)
 	@mkdir -p $(BUILD) $(CACHE)
 	@$(GO) build -o $(BUILD)/nightshift ./internal/cmd/nightshift
-	@engine=$$(command -v dynoxide || ls $(CACHE)/engine/*/dynoxide $(CACHE)/engine/dynoxide 2>/dev/null | head -n 1); \
+	@engine=$$(command -v dynoxide || ls $(CURDIR)/$(CACHE)/engine/dynoxide-* 2>/dev/null | head -n 1); \
 	if [ -n "$$engine" ]; then \
 	  "$$engine" --host 127.0.0.1 -p 4601 --db-path $(CACHE)/nightshift.db >/dev/null & pid=$$!; trap "kill $$pid" EXIT; \
 	  for i in $$(seq 50); do (exec 3<>/dev/tcp/127.0.0.1/4601) 2>/dev/null && break; sleep 0.1; done; \
@@ -40,14 +40,31 @@ build: go ## Build the command line and every function (linux/arm64, reproducibl
 	  CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -ldflags="-s -w -buildid=" -o $(BUILD)/functions/$$n/bootstrap ./functions/$$n || exit 1; \
 	  echo "$(BUILD)/functions/$$n/bootstrap"; done
 
+.PHONY: node
+node:
+	@command -v node >/dev/null && [ "$$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || { echo "Node.js 20 or later is missing: the tests of infra/ synthesize the CDK app with it. Install it (nodejs.org), then try again." >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "npm is missing: the tests of infra/ install their pinned parts with it. It comes with Node.js." >&2; exit 1; }
+
 .PHONY: test
-test: go ## Run every test that needs only Go
+test: go node ## Run every test (needs Go and Node; installs its npm parts itself)
 	$(GO) vet ./...
 	$(GO) test ./...
 
 .PHONY: race
 race: go ## Run every test under the race detector
 	$(GO) test -race ./...
+
+.PHONY: synth
+synth: node build ## Write the CloudFormation template to infra/cdk.out (no credentials, no network)
+	@infra/cdk.sh synth $(ARGS)
+
+.PHONY: diff
+diff: node build ## Say what a deployment would change
+	@infra/cdk.sh diff $(ARGS)
+
+.PHONY: deploy
+deploy: node build ## Deploy with the pinned CDK command line: make deploy ARGS="-c key=value"
+	@infra/cdk.sh deploy $(ARGS)
 
 .PHONY: conform
 conform: go ## Run the store suite against two real DynamoDB engines (downloads them; fails where it cannot)
@@ -68,11 +85,11 @@ fuzz: go ## Fuzz every decoder and the decision for FUZZTIME each (default 30s)
 
 .PHONY: golden
 golden: go ## Rewrite the generated parts: diagrams, tables, golden files
-	$(GO) test ./statemachines ./internal/tidy ./internal/outbound -update
+	$(GO) test ./statemachines ./internal/tidy ./internal/outbound ./infra ./infra/stack -update
 
 .PHONY: check
 check: test conform ## What CI runs
 
 .PHONY: clean
 clean: ## Remove what was built and downloaded here
-	rm -rf $(BUILD) $(CACHE)
+	rm -rf $(BUILD) $(CACHE) infra/cdk.out infra/node_modules

@@ -53,7 +53,7 @@ func Rules() []Rule {
 // function cannot take.
 const (
 	QueueRetentionDays  = 14
-	QueueVisibility     = 30  // seconds before a failed event is delivered again
+	QueueVisibility     = 90  // seconds before a failed event is delivered again
 	QueueReceivesMax    = 500 // deliveries before it goes to the dead-letter queue, hours of outage
 	QueueMaxConcurrency = 10
 )

@@ -115,6 +115,11 @@ var layers = []struct {
 	{"internal/local", []string{"internal/", "statemachines", "events"}, []string{"github.com/aws/"}, "wiring"},
 	{"internal/cmd", []string{"internal/"}, []string{"github.com/spf13/cobra"}, "wiring"},
 	{"functions", []string{"internal/", "functions", "statemachines"}, []string{"github.com/aws/"}, "wiring, without the CDK"},
+	{
+		"infra", []string{"infra", "events", "statemachines", "internal/cadence", "internal/config", "internal/ddbstore/schema"},
+		[]string{"github.com/aws/aws-cdk-go/", "github.com/aws/constructs-go/", "github.com/aws/jsii-runtime-go", "github.com/cdklabs/cdk-nag-go/"},
+		"infra knows the data that the local system reads too, and the CDK",
+	},
 }
 
 var (

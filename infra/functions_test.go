@@ -1,0 +1,285 @@
+package main_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"nightshift/internal/config"
+)
+
+// statement is one statement of a policy, intrinsics put in.
+type statement struct {
+	sid                string
+	actions, resources []string
+	condition          any
+}
+
+// statements lists what a role's policies allow, and the policies themselves.
+func (x template) statements(t *testing.T, roleID string) (all []statement, policies []resource) {
+	t.Helper()
+	for _, p := range x.of(t, "AWS::IAM::Policy") {
+		if !slices.ContainsFunc(many(p.Properties["Roles"]), func(r any) bool { return at(r, "Ref") == roleID }) {
+			continue
+		}
+		policies = append(policies, p)
+		for _, s := range many(at(p.Properties, "PolicyDocument", "Statement")) {
+			if at(s, "Effect") != "Allow" || at(s, "NotAction") != nil || at(s, "NotResource") != nil {
+				t.Errorf("%s: a role's policy only allows, and says what: %v", p.id, s)
+			}
+			sid, _ := at(s, "Sid").(string)
+			all = append(all, statement{sid: sid, actions: x.flats(at(s, "Action")), resources: x.flats(at(s, "Resource")), condition: at(s, "Condition")})
+		}
+	}
+	return all, policies
+}
+
+func roleOf(fn resource) string {
+	pair, _ := at(fn.Properties, "Role", "Fn::GetAtt").([]any)
+	return pair[0].(string)
+}
+
+// allowed says what each function may do, with every context key given: what
+// its use cases do and nothing else (S2.5: only a drain stops runs, only
+// start-run starts them).
+var allowed = map[string]string{
+	"on-logout": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem`,
+	"on-revocation": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
+		emr-containers:DescribeJobRun sagemaker:DescribeTrainingJob sagemaker:ListTags
+		identitystore:DescribeUser identitystore:ListGroupMembershipsForMember sso:ListApplicationAssignmentsForPrincipal`,
+	"on-run-event": `dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
+		emr-containers:DescribeJobRun sagemaker:DescribeTrainingJob sagemaker:ListTags sso:GetApplicationSessionConfiguration`,
+	"on-schedule": `cloudtrail:LookupEvents dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
+		emr-containers:DescribeJobRun emr-containers:ListJobRuns emr-containers:ListVirtualClusters events:PutEvents
+		identitystore:DescribeUser identitystore:ListGroupMembershipsForMember
+		sagemaker:DescribeTrainingJob sagemaker:ListTags sagemaker:ListTrainingJobs sqs:SendMessage
+		sso:GetApplicationSessionConfiguration sso:ListApplicationAssignmentsForPrincipal
+		states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
+	"open-session": `dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem sso:GetApplicationSessionConfiguration`,
+	"start-run": `dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem
+		emr-containers:DescribeJobRun emr-containers:StartJobRun emr-containers:TagResource iam:PassRole
+		sagemaker:AddTags sagemaker:CreateTrainingJob sagemaker:DescribeTrainingJob sagemaker:ListTags
+		states:SendTaskFailure states:SendTaskSuccess`,
+	"observe-endpoint": `dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
+		emr-containers:DescribeJobRun emr-containers:ListJobRuns emr-containers:ListVirtualClusters events:PutEvents
+		sagemaker:DescribeTrainingJob sagemaker:ListTags sagemaker:ListTrainingJobs sso:GetApplicationSessionConfiguration states:StartExecution`,
+	"drain-endpoint": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
+		emr-containers:CancelJobRun emr-containers:DescribeJobRun emr-containers:ListJobRuns emr-containers:ListVirtualClusters
+		sagemaker:DescribeTrainingJob sagemaker:ListTags sagemaker:ListTrainingJobs sagemaker:StopTrainingJob states:StartExecution`,
+	"run-effects": `dynamodb:DescribeStream dynamodb:GetItem dynamodb:GetRecords dynamodb:GetShardIterator dynamodb:ListStreams dynamodb:PutItem dynamodb:UpdateItem
+		events:PutEvents sqs:SendMessage states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
+}
+
+// What every function may, and those behind a queue, those that reach Livy, and
+// those of a table with a key of its own.
+var (
+	logging    = []string{"logs:CreateLogStream", "logs:PutLogEvents"}
+	consuming  = []string{"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}
+	interfaces = []string{"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses"}
+	key        = []string{"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
+	behind     = []string{"on-logout", "on-revocation", "on-run-event"}
+	livy       = []string{"on-revocation", "on-run-event", "on-schedule", "start-run", "observe-endpoint", "drain-endpoint"}
+)
+
+func TestPermissions(t *testing.T) {
+	x := full(t)
+	for _, f := range config.Functions() {
+		fn := x.named(t, "AWS::Lambda::Function", "FunctionName", f)
+		all, _ := x.statements(t, roleOf(fn))
+		var got []string
+		for _, s := range all {
+			got = append(got, s.actions...)
+		}
+		slices.Sort(got)
+		if d := slices.Compact(slices.Clone(got)); len(d) != len(got) && f != "on-schedule" && f != "run-effects" {
+			t.Errorf("%s: an action is allowed twice: %v", f, got)
+		}
+		got = slices.Compact(got)
+		want := append(strings.Fields(allowed[f]), append(slices.Clone(logging), key...)...)
+		if slices.Contains(behind, f) {
+			want = append(want, consuming...)
+		}
+		if slices.Contains(livy, f) {
+			want = append(want, interfaces...)
+		}
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s may %v\nwant %v", f, got, want)
+		}
+		for _, a := range got {
+			if strings.Contains(a, "*") {
+				t.Errorf("%s: the action %s is not one action", f, a)
+			}
+		}
+		role := x.Resources[roleOf(fn)]
+		if role.Properties["ManagedPolicyArns"] != nil || role.Properties["Policies"] != nil {
+			t.Errorf("%s: its role has policies that nobody looked at", f)
+		}
+	}
+}
+
+// Without endpoints, job roles and the like there is nothing to reach: none of
+// the permissions that concern engines is there.
+func TestPermissionsOfNothingConfigured(t *testing.T) {
+	x := bare(t)
+	for _, f := range config.Functions() {
+		all, _ := x.statements(t, roleOf(x.named(t, "AWS::Lambda::Function", "FunctionName", f)))
+		for _, s := range all {
+			for _, a := range s.actions {
+				for _, no := range []string{"sagemaker:", "emr-containers:", "iam:", "ec2:", "kms:", "sso:Get"} {
+					if strings.HasPrefix(a, no) {
+						t.Errorf("%s may %s with nothing configured", f, a)
+					}
+				}
+			}
+		}
+	}
+}
+
+// wildcards are the statements with a "*" in a resource, each with the words
+// that its reason begins with; the reason stands in grants.go and, for auditors,
+// in the template.
+var wildcards = map[string]string{
+	"User":                "Events name any user of the store",
+	"Groups":              "Events name any user of the store",
+	"Assignments":         "An event may tell of any application",
+	"Replay":              "CloudTrail's LookupEvents knows no resources",
+	"ListJobRuns":         "Job runs have ids that nobody knows before",
+	"DescribeJobRun":      "Job runs have ids that nobody knows before",
+	"CancelJobRun":        "Job runs have ids that nobody knows before",
+	"StartJobRun":         "Job runs have ids that nobody knows before",
+	"TagJobRun":           "Job runs have ids that nobody knows before",
+	"ListVirtualClusters": "EMR on EKS's ListVirtualClusters knows no resources",
+	"DescribeTrainingJob": "Training jobs have names that nobody knows before",
+	"CreateTrainingJob":   "Training jobs have names that nobody knows before",
+	"StopTrainingJob":     "Training jobs have names that nobody knows before",
+	"ListTrainingJobs":    "SageMaker's ListTrainingJobs knows no resources",
+	"Streams":             "DynamoDB's ListStreams",
+	"Interfaces":          "Lambda makes the network interfaces",
+	"(CDK)":               "CloudWatch's calls that deliver logs know no resources",
+}
+
+func TestNoWildcardWithoutAReason(t *testing.T) {
+	x := full(t)
+	used := map[string]bool{}
+	for _, role := range x.of(t, "AWS::IAM::Role") {
+		all, policies := x.statements(t, role.id)
+		for _, s := range all {
+			for _, r := range s.resources {
+				if !strings.Contains(r, "*") {
+					continue
+				}
+				sid := s.sid
+				if sid == "" {
+					sid = "(CDK)"
+				}
+				used[sid] = true
+				want, ok := wildcards[sid]
+				if !ok {
+					t.Errorf("%s: %s has the resource %s, and nobody says why", role.Properties["Description"], sid, r)
+					continue
+				}
+				if s.sid != "" {
+					want = sid + ": " + want
+				}
+				if !reasoned(policies, want, strings.ReplaceAll(r, "arn:aws:", "arn:<AWS::Partition>:")) {
+					t.Errorf("%s: the template has no reason %q for %s", role.Properties["Description"], want, r)
+				}
+			}
+		}
+	}
+	for sid := range wildcards {
+		if !used[sid] {
+			t.Errorf("no statement %s has a wildcard any more", sid)
+		}
+	}
+}
+
+// reasoned looks for a suppression of that resource whose reason begins so.
+func reasoned(policies []resource, reason, arn string) bool {
+	for _, p := range policies {
+		for _, s := range p.Metadata.Nag.Suppress {
+			if s.ID == "AwsSolutions-IAM5" && strings.HasPrefix(s.Reason, reason) && slices.Contains(s.AppliesTo, any("Resource::"+arn)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// What a run is started with, where it may be stopped and whom a role may be
+// given to are said to the letter.
+func TestConditionsAndPlaces(t *testing.T) {
+	x := full(t)
+	find := func(f, sid string) statement {
+		all, _ := x.statements(t, roleOf(x.named(t, "AWS::Lambda::Function", "FunctionName", f)))
+		for _, s := range all {
+			if s.sid == sid {
+				return s
+			}
+		}
+		t.Fatalf("%s has no statement %s", f, sid)
+		return statement{}
+	}
+	for _, c := range []struct{ f, sid, want string }{
+		{"start-run", "PassJobRole", `[arn:aws:iam::123456789012:role/training] map[StringEquals:map[iam:PassedToService:sagemaker.amazonaws.com]]`},
+		{"start-run", "StartJobRun", `[arn:aws:emr-containers:us-east-1:123456789012:/virtualclusters/abc123 arn:aws:emr-containers:us-west-2:123456789012:/virtualclusters/*] map[ArnEquals:map[emr-containers:ExecutionRoleArn:[arn:aws:iam::123456789012:role/training]]]`},
+		{"drain-endpoint", "CancelJobRun", `[arn:aws:emr-containers:us-east-1:123456789012:/virtualclusters/abc123/jobruns/* arn:aws:emr-containers:us-west-2:123456789012:/virtualclusters/*/jobruns/*] <nil>`},
+		{"drain-endpoint", "StopTrainingJob", `[arn:aws:sagemaker:us-east-1:123456789012:training-job/*] <nil>`},
+		{"drain-endpoint", "StartDrain", `[arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-drain] <nil>`},
+		{"run-effects", "Release", `[arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-run] <nil>`},
+		{"on-revocation", "User", `[arn:aws:identitystore::111122223333:identitystore/d-9067a1b2c3 arn:aws:identitystore:::user/*] <nil>`},
+		{"on-logout", "Query", `[arn:aws:dynamodb:us-east-1:123456789012:table/table arn:aws:dynamodb:us-east-1:123456789012:table/table/index/gsi1 arn:aws:dynamodb:us-east-1:123456789012:table/table/index/gsi2 arn:aws:dynamodb:us-east-1:123456789012:table/table/index/gsi3 arn:aws:dynamodb:us-east-1:123456789012:table/table/index/gsi4] <nil>`},
+		{"observe-endpoint", "Announce", `[arn:aws:events:us-east-1:123456789012:event-bus/nightshift] <nil>`},
+	} {
+		s := find(c.f, c.sid)
+		if got := fmt.Sprintf("%v %v", s.resources, s.condition); got != c.want {
+			t.Errorf("%s, %s: got %s\nwant %s", c.f, c.sid, got, c.want)
+		}
+	}
+}
+
+// Every function of functions/ is there, built for the same machine, with a log
+// that is kept for a known time, a time limit that fits what invokes it, and
+// concurrency reserved for the two on which the promise hangs (S2.1).
+func TestFunctions(t *testing.T) {
+	x := full(t)
+	fns := x.of(t, "AWS::Lambda::Function")
+	if len(fns) != len(config.Functions()) {
+		t.Errorf("%d functions in the template, %d in functions/", len(fns), len(config.Functions()))
+	}
+	roles := map[string]bool{}
+	for _, f := range config.Functions() {
+		fn := x.named(t, "AWS::Lambda::Function", "FunctionName", f)
+		p := fn.Properties
+		if got := fmt.Sprint(p["Runtime"], p["Architectures"], p["Handler"], at(p, "TracingConfig", "Mode")); got != "provided.al2023[arm64]bootstrap<nil>" {
+			t.Errorf("%s: %s", f, got)
+		}
+		if roles[roleOf(fn)] {
+			t.Errorf("%s shares its role", f)
+		}
+		roles[roleOf(fn)] = true
+		group, _ := at(p, "LoggingConfig", "LogGroup", "Ref").(string)
+		if x.Resources[group].Properties["RetentionInDays"] != 90.0 {
+			t.Errorf("%s: its log is kept for %v days", f, x.Resources[group].Properties["RetentionInDays"])
+		}
+		want := map[string]any{"on-logout": 10.0, "drain-endpoint": 5.0}[f]
+		if p["ReservedConcurrentExecutions"] != want {
+			t.Errorf("%s: reserved concurrency %v, want %v", f, p["ReservedConcurrentExecutions"], want)
+		}
+		limit := p["Timeout"].(float64)
+		switch {
+		case slices.Contains(behind, f) && limit >= config.QueueVisibility:
+			t.Errorf("%s: %v s; its messages come again after %d", f, limit, config.QueueVisibility)
+		case !slices.Contains(behind, f) && f != "on-schedule" && (limit < 35 || limit >= 60):
+			t.Errorf("%s: %v s; a call of Livy may take 30 s, a task 60 s", f, limit)
+		}
+		if inside := p["VpcConfig"] != nil; inside != slices.Contains(livy, f) {
+			t.Errorf("%s: in the clusters' VPC: %t", f, inside)
+		}
+	}
+	if bare(t).named(t, "AWS::Lambda::Function", "FunctionName", "drain-endpoint").Properties["VpcConfig"] != nil {
+		t.Error("without Livy a function is in a VPC")
+	}
+}

@@ -1,0 +1,274 @@
+package stack
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nightshift/internal/config"
+)
+
+// Settings are what a deployment chooses, read from context keys.
+type Settings struct {
+	Name             string // of the stack, and the beginning of its resources' names
+	Retention        int    // days that logs are kept
+	IdentityStore    string
+	IdentityRegion   string            // "" is the stack's own
+	IdentityAccount  string            // "" is the stack's own
+	Endpoints        []config.Endpoint // what is tended
+	EndpointsJSON    string            // the same, as the functions read it
+	JobRoles         []string          // roles that runs may be started with
+	PortalPrincipals []string          // roles and users that may say sign-out on our bus
+	LivySubnets      []string
+	LivyGroups       []string // security groups
+	AlarmEmail       string   // "" is nobody
+	LogLevel         string   // "" is the functions' default
+	CustomerKey      bool     // encrypt the table with a key of its own
+	Tracing          bool
+	FunctionsDir     string // holds <function>/bootstrap
+}
+
+// Key is one context key, for the README and for a refusal.
+type Key struct{ Name, Default, Allowed, What string }
+
+// SampleIdentityStore stands where no identity store is given, so that the
+// template can be made and looked at without one. It cannot be deployed.
+const SampleIdentityStore = "d-0000000000"
+
+// endpointsBytes bounds the list of endpoints: Lambda allows all variables of a
+// function together 4 KiB, and the others need some of it.
+const endpointsBytes = 3 * 1024
+
+// The days that CloudWatch Logs can keep a log, from a week on: less would lose
+// what an incident is explained with.
+var retentions = []string{"7", "14", "30", "60", "90", "120", "150", "180", "365", "400", "545", "731", "1096", "1827", "2192", "2557", "2922", "3288", "3653"}
+
+// Keys lists the context keys that Read knows.
+func Keys() []Key {
+	return []Key{
+		{"stackName", "nightshift", "1 to 30 letters, digits and hyphens, beginning with a letter", "name of the stack, and the beginning of the names of its resources"},
+		{"identityStoreId", "none; needed to deploy", "the id of an identity store: d- and 10 letters or digits, or a UUID", "the identity store whose users are looked up"},
+		{"identityRegion", "the stack's region", `a region such as "us-east-1"`, "Identity Center's region"},
+		{"identityAccount", "the stack's account", "an account id of 12 digits", "Identity Center's account, where it is another: it may then forward its CloudTrail events to this account's default bus"},
+		{"endpoints", "[]; needed to deploy", "a JSON list of endpoints", "the endpoints that are tended and what is known of them, as in internal/config/endpoint.go; permissions to look at and stop runs are of these endpoints only"},
+		{"jobRoles", "[]", "a JSON list of ARNs of IAM roles", "the roles that the state machine run may start runs with; none: it may start no SageMaker or EMR on EKS run"},
+		{"portalPrincipals", "[]", "a JSON list of ARNs of IAM roles or users", "who may put sign-outs, revocations and the like on Nightshift's bus; nobody else may"},
+		{"livySubnets", "[]", "a JSON list of ids of subnets", "where the functions that call Livy run; needed where an endpoint is Livy's. They need a way to AWS's APIs (NAT or endpoints)"},
+		{"livySecurityGroups", "[]", "a JSON list of ids of security groups", "of those functions; needed with livySubnets"},
+		{"alarmEmail", "nobody", "an e-mail address", "subscribed to the alarms' topic; more subscribers can be added to the topic"},
+		{"retentionDays", "90", strings.Join(retentions, ", "), "days that logs are kept"},
+		{"logLevel", "info", "debug, info, warn or error", "of the functions' logs"},
+		{"customerKey", "false", "true or false", "encrypt the table with a KMS key of its own instead of DynamoDB's"},
+		{"tracing", "false", "true or false", "X-Ray tracing of functions and state machines"},
+		{"functionsDir", "../.build/functions", "a folder with <function>/bootstrap for each function; `make build` makes it", "where the built functions are, from infra/"},
+		{"deploying", "false", "true or false", "set by `make deploy`: refuse what can be synthesized but not used"},
+	}
+}
+
+var (
+	nameForm      = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,29}$`)
+	accountForm   = regexp.MustCompile(`^\d{12}$`)
+	roleForm      = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$`)
+	principalForm = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]{1,512}$`)
+	subnetForm    = regexp.MustCompile(`^subnet-[0-9a-f]{8,17}$`)
+	groupForm     = regexp.MustCompile(`^sg-[0-9a-f]{8,17}$`)
+	emailForm     = regexp.MustCompile(`^[^@\s]+@[^@\s]+\.[^@\s]+$`)
+)
+
+// Read makes settings of the app's context. Its error joins all faults, each a
+// sentence that names the key and what is allowed there. Keys of the CDK itself
+// have a slash or a colon in them and are left alone; any other that is not
+// ours is a fault, for it is most likely one of ours misspelt.
+func Read(context map[string]any) (Settings, error) {
+	r := &reader{context: context, keys: map[string]Key{}}
+	for _, k := range Keys() {
+		r.keys[k.Name] = k
+	}
+	for _, name := range slices.Sorted(maps.Keys(context)) {
+		if _, ours := r.keys[name]; !ours && !strings.ContainsAny(name, "/:") {
+			r.faults = append(r.faults, fmt.Errorf("%s is no context key of Nightshift; the keys are %s.", name, strings.Join(keyNames(), ", ")))
+		}
+	}
+	s := Settings{
+		Name:             r.text("stackName", "nightshift", nameForm),
+		IdentityAccount:  r.text("identityAccount", "", accountForm),
+		JobRoles:         r.list("jobRoles", roleForm),
+		PortalPrincipals: r.list("portalPrincipals", principalForm),
+		LivySubnets:      r.list("livySubnets", subnetForm),
+		LivyGroups:       r.list("livySecurityGroups", groupForm),
+		AlarmEmail:       r.text("alarmEmail", "", emailForm),
+		CustomerKey:      r.truth("customerKey"),
+		Tracing:          r.truth("tracing"),
+		FunctionsDir:     r.text("functionsDir", "../.build/functions", nil),
+	}
+	days, _ := strconv.Atoi(r.oneOf("retentionDays", "90", retentions))
+	s.Retention = days
+	r.identity(&s)
+	deploying := r.truth("deploying")
+	if deploying && s.IdentityStore == SampleIdentityStore {
+		r.refuse("identityStoreId", "is not given")
+	}
+	if deploying && r.context["endpoints"] == nil {
+		r.refuse("endpoints", "is not given")
+	}
+	r.livy(s)
+	for _, e := range s.Endpoints {
+		if !slices.Contains([]string{apiLivy, apiEMRContainers, apiSageMaker}, e.API) {
+			// Better refused than deployed without the permission to stop its runs.
+			r.faults = append(r.faults, fmt.Errorf("endpoints has %s; the stack has no permissions for %s (stack/grants.go).", e.ID, e.API))
+		}
+	}
+	return s, errors.Join(r.faults...)
+}
+
+func keyNames() []string {
+	var names []string
+	for _, k := range Keys() {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// reader collects faults instead of stopping at the first.
+type reader struct {
+	context map[string]any
+	keys    map[string]Key
+	faults  []error
+}
+
+// refuse adds a sentence; what the key allows is said once, in Keys.
+func (r *reader) refuse(key, format string, args ...any) {
+	r.faults = append(r.faults, fmt.Errorf("%s %s; it must be %s.", key, fmt.Sprintf(format, args...), r.keys[key].Allowed))
+}
+
+// raw is a key's value as text: the command line gives texts where cdk.json may
+// have lists, numbers and truths.
+func (r *reader) raw(key string) string {
+	switch v := r.context[key].(type) {
+	case nil:
+		return ""
+	case string:
+		return strings.TrimSpace(v)
+	default:
+		text, err := json.Marshal(v)
+		if err != nil {
+			r.refuse(key, "cannot be read")
+			return ""
+		}
+		return string(text)
+	}
+}
+
+func (r *reader) text(key, otherwise string, form *regexp.Regexp) string {
+	v := r.raw(key)
+	if v == "" {
+		return otherwise
+	}
+	if form != nil && !form.MatchString(v) {
+		r.refuse(key, "is %q", v)
+		return otherwise
+	}
+	return v
+}
+
+func (r *reader) oneOf(key, otherwise string, allowed []string) string {
+	v := r.raw(key)
+	if v == "" {
+		return otherwise
+	}
+	if !slices.Contains(allowed, v) {
+		r.refuse(key, "is %q", v)
+		return otherwise
+	}
+	return v
+}
+
+func (r *reader) truth(key string) bool {
+	return r.oneOf(key, "false", []string{"true", "false"}) == "true"
+}
+
+func (r *reader) list(key string, form *regexp.Regexp) []string {
+	v := r.raw(key)
+	if v == "" {
+		return nil
+	}
+	var items []string
+	if err := json.Unmarshal([]byte(v), &items); err != nil {
+		r.refuse(key, "is %q", v)
+		return nil
+	}
+	for i, item := range items {
+		if !form.MatchString(item) {
+			r.refuse(key, "has %q", item)
+		}
+		if slices.Contains(items[:i], item) {
+			r.refuse(key, "has %q twice", item)
+		}
+	}
+	return items
+}
+
+// identity reads what the functions read too, with their own reader, so that
+// what is accepted here is accepted there.
+func (r *reader) identity(s *Settings) {
+	given := map[string]string{
+		"identityStoreId": r.raw("identityStoreId"), "identityRegion": r.raw("identityRegion"),
+		"logLevel": r.raw("logLevel"), "endpoints": r.raw("endpoints"),
+	}
+	if given["identityStoreId"] == "" {
+		given["identityStoreId"] = SampleIdentityStore
+	}
+	if given["endpoints"] == "" {
+		given["endpoints"] = "[]"
+	}
+	variables := map[string]string{
+		"identityStoreId": config.IdentityStoreID, "identityRegion": config.IdentityRegion,
+		"logLevel": config.LogLevel, "endpoints": config.Endpoints,
+	}
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		read, err := config.Load(func(variable string) string {
+			if variable == config.Region {
+				return "us-east-1" // any: it is not known yet
+			}
+			if variable == variables[key] {
+				return given[key]
+			}
+			return ""
+		})
+		if err != nil {
+			for line := range strings.Lines(err.Error()) {
+				sentence := strings.ReplaceAll(strings.TrimSpace(line), variables[key], key)
+				r.faults = append(r.faults, errors.New(sentence))
+			}
+			continue
+		}
+		if key == "endpoints" {
+			s.Endpoints = read.Endpoints
+		}
+	}
+	s.IdentityStore, s.IdentityRegion, s.LogLevel = given["identityStoreId"], given["identityRegion"], given["logLevel"]
+	var compact bytes.Buffer
+	if json.Compact(&compact, []byte(given["endpoints"])) == nil {
+		s.EndpointsJSON = compact.String()
+	}
+	if n := len(s.EndpointsJSON); n > endpointsBytes {
+		r.faults = append(r.faults, fmt.Errorf("endpoints has %d bytes; at most %d are allowed, for Lambda allows a function's variables 4 KiB.", n, endpointsBytes))
+	}
+}
+
+// livy: a Livy server is reached inside its cluster's VPC only.
+func (r *reader) livy(s Settings) {
+	needed := slices.ContainsFunc(s.Endpoints, func(e config.Endpoint) bool { return e.API == apiLivy })
+	if len(s.LivySubnets) == 0 && (needed || len(s.LivyGroups) > 0) {
+		r.refuse("livySubnets", "is not given, and an endpoint is Livy's or livySecurityGroups is given")
+	}
+	if len(s.LivyGroups) == 0 && (needed || len(s.LivySubnets) > 0) {
+		r.refuse("livySecurityGroups", "is not given, and an endpoint is Livy's or livySubnets is given")
+	}
+}

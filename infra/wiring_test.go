@@ -1,0 +1,277 @@
+package main_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"nightshift/events"
+	"nightshift/infra/stack"
+	"nightshift/internal/app"
+	"nightshift/internal/config"
+	"nightshift/internal/obs"
+	"nightshift/internal/session"
+)
+
+// pageRule is the one rule that stands in no wiring: it leads to people.
+const pageRule = "nightshift-stuck"
+
+// rule is what the template says of a rule.
+type rule struct {
+	name, bus, state, queue string
+	pattern                 []byte
+}
+
+func rules(t *testing.T, x template) []rule {
+	t.Helper()
+	var all []rule
+	for _, r := range x.of(t, "AWS::Events::Rule") {
+		p := r.Properties
+		if p["EventPattern"] == nil {
+			continue // the schedule
+		}
+		pattern, err := json.Marshal(p["EventPattern"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		targets := many(p["Targets"])
+		if len(targets) != 1 {
+			t.Errorf("rule %s has %d targets", p["Name"], len(targets))
+			continue
+		}
+		all = append(all, rule{
+			name: p["Name"].(string), bus: x.flat(p["EventBusName"]), state: p["State"].(string), queue: x.flat(at(targets[0], "Arn")), pattern: pattern,
+		})
+		if at(targets[0], "RetryPolicy", "MaximumEventAgeInSeconds") != 86400.0 || at(targets[0], "RetryPolicy", "MaximumRetryAttempts") != 185.0 || at(targets[0], "DeadLetterConfig", "Arn") == nil {
+			t.Errorf("rule %s: EventBridge's defaults are minutes; it must try for a day, and then keep the event (S3.7)", p["Name"])
+		}
+	}
+	return all
+}
+
+// The template's rules are config.Rules, both ways, each to its function's
+// queue, from which that function is fed: what the local system wires, and no
+// other.
+func TestRulesAreTheWiring(t *testing.T) {
+	x := full(t)
+	fed := map[string]string{} // function by queue
+	for _, m := range x.of(t, "AWS::Lambda::EventSourceMapping") {
+		fed[x.flat(m.Properties["EventSourceArn"])] = x.flat(m.Properties["FunctionName"])
+	}
+	got := map[string]rule{}
+	for _, r := range rules(t, x) {
+		if r.name != pageRule {
+			got[r.name] = r
+		}
+	}
+	for _, want := range config.Rules() {
+		r, ok := got["nightshift-"+want.Name]
+		delete(got, "nightshift-"+want.Name)
+		if !ok {
+			t.Errorf("rule %s is not in the template", want.Name)
+			continue
+		}
+		var a, b any
+		if err := json.Unmarshal([]byte(want.Pattern), &a); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(r.pattern, &b); err != nil {
+			t.Fatal(err)
+		}
+		bus, state := "", "ENABLED"
+		if want.OnOwnBus {
+			bus = "arn:aws:events:" + region + ":" + accountID + ":event-bus/nightshift"
+		}
+		if want.ReadOnly {
+			state = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
+		}
+		if !reflect.DeepEqual(a, b) || r.bus != bus || r.state != state || fed[r.queue] != "nightshift-"+want.Function {
+			t.Errorf("rule %s: bus %q, state %s, to %s, pattern %s; the wiring says bus %q, %s, to %s, %s", want.Name, r.bus, r.state, fed[r.queue], r.pattern, bus, state, want.Function, want.Pattern)
+		}
+	}
+	for name := range got {
+		t.Errorf("rule %s is in no wiring", name)
+	}
+}
+
+// matched says which samples each rule matches: a kind is all of its samples.
+var matched = map[string][]string{
+	"sign-out":     {"cloudtrail-logout"},
+	"own-sign-out": {"nightshift-kernel-stopped", "nightshift-notebook-closed", "nightshift-signed-out"},
+	"identity": {
+		"cloudtrail-access-removed", "cloudtrail-delete-user", "cloudtrail-disable-user", "cloudtrail-enable-user", "cloudtrail-end-session", "cloudtrail-update-user",
+	},
+	"own-revocation": {
+		"nightshift-access-removed", "nightshift-revoked", "nightshift-stop-requested", "nightshift-user-deleted", "nightshift-user-disabled", "nightshift-user-enabled",
+	},
+	"births": {"cloudtrail-create-token-with-iam", "cloudtrail-job-created", "cloudtrail-update-domain"},
+	"run-states": {
+		"emr-cluster-state-change", "emr-containers-job-run-state-change", "sagemaker-pipeline-execution-status-change", "sagemaker-pipeline-step-status-change",
+		"sagemaker-processing-job-state-change", "sagemaker-training-job-state-change",
+	},
+	// An execution that goes on or succeeds ends nobody's wait.
+	"executions": {"states-execution-status-change/aborted", "states-execution-status-change/timed-out"},
+	// No sample is of a stop that is not confirmed.
+	"stuck": nil,
+}
+
+// Each rule matches exactly the samples that it should and none of the others;
+// every kind that comes in is matched by one rule (S3.1 to S3.3).
+func TestRulesMatchTheSamples(t *testing.T) {
+	inbound := map[string]int{}
+	for _, r := range rules(t, full(t)) {
+		name := strings.TrimPrefix(r.name, "nightshift-")
+		var got []string
+		for _, kind := range events.Kinds() {
+			samples := events.Samples(kind)
+			var some []string
+			for _, s := range samples {
+				// Only our own bus has our own events, and nothing else.
+				own := strings.Contains(string(s.Body), `"source": "nightshift"`)
+				if own != (r.bus != "") {
+					continue
+				}
+				ok, err := config.Matches(string(r.pattern), s.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ok {
+					some = append(some, kind+"/"+s.Name)
+				}
+			}
+			switch {
+			case len(some) == len(samples):
+				got = append(got, kind)
+			default:
+				got = append(got, some...)
+			}
+			if len(some) > 0 && !events.Outgoing(kind) {
+				inbound[kind]++
+			}
+		}
+		want, ok := matched[name]
+		if !ok || !slices.Equal(got, want) {
+			t.Errorf("rule %s matches %q, want %q", name, got, want)
+		}
+	}
+	for _, kind := range events.Kinds() {
+		if !events.Outgoing(kind) && inbound[kind] != 1 {
+			t.Errorf("%d rules match samples of %s, want 1", inbound[kind], kind)
+		}
+	}
+}
+
+// A revoke has no documented name: an identity event of any name must reach
+// on-revocation (S3.1). The alert that pages is matched, another is not (S2.6).
+func TestRulesMatchWhatHasNoSample(t *testing.T) {
+	x := full(t)
+	for _, c := range []struct{ name, event, want string }{
+		{"an unknown call of Identity Center", `{"source":"aws.sso","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"sso.amazonaws.com","eventName":"EndAllSessions"}}`, "identity"},
+		{"a console action", `{"source":"aws.sso-directory","detail-type":"AWS Console Action via CloudTrail","detail":{"eventSource":"sso-directory.amazonaws.com","eventName":"EndSession"}}`, "identity"},
+		{"a stop that is not seen", `{"source":"nightshift","detail-type":"` + stack.AlertType + `","detail":{"alert":"` + stack.StopUnconfirmed + `"}}`, "stuck"},
+		{"another alert", `{"source":"nightshift","detail-type":"` + stack.AlertType + `","detail":{"alert":"mode-unknown"}}`, ""},
+		{"another service", `{"source":"aws.ec2","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"ec2.amazonaws.com","eventName":"RunInstances"}}`, ""},
+	} {
+		var got []string
+		for _, r := range rules(t, x) {
+			if ok, err := config.Matches(string(r.pattern), []byte(c.event)); err != nil {
+				t.Fatal(err)
+			} else if ok {
+				got = append(got, strings.TrimPrefix(r.name, "nightshift-"))
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s: matched by %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// The environment that is deployed is what config.For names, plus the optional
+// ones that were chosen, and config.Load takes it.
+func TestEnvironments(t *testing.T) {
+	for _, c := range []struct {
+		x        template
+		optional []string
+	}{{full(t), []string{config.IdentityRegion, config.LogLevel}}, {bare(t), nil}} {
+		for _, f := range config.Functions() {
+			fn := c.x.named(t, "AWS::Lambda::Function", "FunctionName", f)
+			variables, _ := at(fn.Properties, "Environment", "Variables").(map[string]any)
+			want := append(config.For(f), c.optional...)
+			slices.Sort(want)
+			var got []string
+			for v := range variables {
+				got = append(got, v)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s is given %v, want %v", f, got, want)
+			}
+			size := 0
+			loaded, err := config.Load(func(v string) string {
+				if v == config.Region {
+					return region
+				}
+				size += len(v) + len(c.x.flat(variables[v]))
+				return c.x.flat(variables[v])
+			}, config.For(f)...)
+			if err != nil {
+				t.Errorf("%s: %v", f, err)
+			}
+			if size > 4096 {
+				t.Errorf("%s: %d bytes of variables; Lambda takes 4096", f, size)
+			}
+			if slices.Contains(config.For(f), config.WatchMachine) && !strings.HasSuffix(loaded.WatchMachine, ":stateMachine:nightshift-watch") {
+				t.Errorf("%s starts %s", f, loaded.WatchMachine)
+			}
+		}
+	}
+}
+
+// The names that the alarms and the page rule repeat are those of the code that
+// publishes and announces; infra may not import it, a test may.
+func TestNamesAreThoseOfTheCode(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{stack.Namespace, obs.Namespace}, {stack.Dimension, obs.Dimension}, {stack.Lateness, app.MetricStopLateness},
+		{stack.Parked, app.MetricParked}, {stack.Unrecognised, app.MetricUnrecognised},
+	} {
+		if c.got != c.want {
+			t.Errorf("infra says %q, the code %q", c.got, c.want)
+		}
+	}
+	if obs.Names()[stack.Lateness] != "Milliseconds" || stack.Promise < session.PageAfter {
+		t.Errorf("lateness is in %q; a page comes after %s of %s", obs.Names()[stack.Lateness], session.PageAfter, stack.Promise)
+	}
+	// The reason and the detail-type stand in code without a name to import.
+	for file, word := range map[string]string{"../internal/session/decide.go": stack.StopUnconfirmed, "../internal/outbound/outbound.go": stack.AlertType} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(data), `"`+word+`"`) {
+			t.Errorf("%s does not say %q any more", file, word)
+		}
+	}
+}
+
+// What runs in Lambda is byte for byte the same with and without infra: it must
+// not reach the CDK.
+func TestFunctionsDoNotReachTheCDK(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "nightshift/functions/...", "nightshift/internal/cmd/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(out), "nightshift/internal/app\n") {
+		t.Fatal("the list of packages has not even package app in it")
+	}
+	for _, p := range strings.Fields(string(out)) {
+		for _, no := range []string{"github.com/aws/aws-cdk-go", "github.com/aws/jsii-runtime-go", "github.com/aws/constructs-go", "github.com/cdklabs/"} {
+			if strings.HasPrefix(p, no) {
+				t.Errorf("a function or the command line reaches %s", p)
+			}
+		}
+	}
+}
