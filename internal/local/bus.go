@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -16,6 +17,10 @@ import (
 
 // delivery is how long an event takes from the bus to its function.
 const delivery = time.Second
+
+// historyKept is how many events the history holds; the oldest are forgotten,
+// as CloudTrail's history forgets after 90 days.
+const historyKept = 20_000
 
 // bus stands for EventBridge, the queues behind its rules, and the event
 // history of CloudTrail: an event that is lost on the way is still in the
@@ -52,6 +57,9 @@ func (b *bus) record(body []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.history = append(b.history, recorded{b.clock.Now(), append([]byte(nil), body...)})
+	if extra := len(b.history) - historyKept; extra > 0 {
+		b.history = append([]recorded(nil), b.history[extra:]...)
+	}
 }
 
 // since gives the events recorded after a moment.
@@ -74,11 +82,14 @@ func envelope(body []byte) error {
 		Detail     json.RawMessage `json:"detail"`
 	}
 	if err := json.Unmarshal(body, &e); err != nil {
-		return fmt.Errorf("the body must be an EventBridge envelope as JSON: %w", err)
+		return errors.New("the body must be an EventBridge envelope: a JSON object with source and detail-type (strings) and detail (an object)")
 	}
-	for field, missing := range map[string]bool{"source": e.Source == "", "detail-type": e.DetailType == "", "detail": len(e.Detail) == 0} {
-		if missing {
-			return fmt.Errorf("%s: it is missing; an EventBridge envelope has source, detail-type and detail", field)
+	for _, f := range []struct {
+		name    string
+		missing bool
+	}{{"source", e.Source == ""}, {"detail-type", e.DetailType == ""}, {"detail", len(e.Detail) == 0}} {
+		if f.missing {
+			return fmt.Errorf("%s: it is missing; an EventBridge envelope has source, detail-type and detail", f.name)
 		}
 	}
 	return nil

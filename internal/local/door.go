@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,8 +15,12 @@ import (
 	"nightshift/internal/outbound"
 )
 
-// bodyMax is the largest request body the door takes: what EventBridge takes.
-const bodyMax = 1 << 20
+// bodyMax is the largest event the door takes: what EventBridge takes.
+// wholeMax is the largest request of any kind; a larger one is refused unread.
+const (
+	bodyMax  = 1 << 20
+	wholeMax = 6 << 20
+)
 
 // Door is the plain HTTP door of the local system: events in, executions in,
 // sessions out, and the engines' own protocols; at its root the protocols of AWS
@@ -42,15 +47,32 @@ func (s *System) Door() http.Handler {
 	mux.Handle("/sagemaker", http.StripPrefix("/sagemaker", s.SageMaker))
 	mux.Handle("/sagemaker/", http.StripPrefix("/sagemaker", s.SageMaker))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if allowed, ok := methods[r.URL.Path]; ok {
+			w.Header().Set("Allow", allowed)
+			refuse(w, http.StatusMethodNotAllowed, fmt.Errorf("%s %s is not served; %s takes %s", r.Method, r.URL.Path, r.URL.Path, allowed))
+			return
+		}
 		refuse(w, http.StatusNotFound, fmt.Errorf("%s %s is not served; there are POST /events, POST /executions/run, GET /executions/run/{name}, "+
 			"GET /sessions, GET /sessions/{id}, GET /parked, GET /healthz, the engines under /livy/, /emr-containers/ and /sagemaker/, "+
 			"and at the root what the AWS CLI sends for events, stepfunctions, sagemaker, emr-containers and sts get-caller-identity", r.Method, r.URL.Path))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The whole body comes first: a caller who is slow must not stop time.
+		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wholeMax))
+		if err != nil {
+			refuse(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body must come whole, and have at most %d bytes", wholeMax))
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(b))
 		s.Clock.Enter()
 		defer s.Clock.Leave()
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// methods are what the plain paths take.
+var methods = map[string]string{
+	"/healthz": "GET", "/events": "POST", "/executions/run": "POST", "/sessions": "GET", "/parked": "GET",
 }
 
 func answer(w http.ResponseWriter, status int, body any) {
@@ -95,6 +117,11 @@ func (s *System) postRun(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
 	if name == "" {
 		name = fmt.Sprintf("run-%d", s.serial())
+	}
+	var input map[string]json.RawMessage
+	if err := json.Unmarshal(b, &input); err != nil {
+		refuse(w, http.StatusBadRequest, errors.New("the body must be a JSON object: the input of run, as statemachines/run.input.schema.json says"))
+		return
 	}
 	arn, err := s.Run(name, b)
 	switch {
@@ -186,6 +213,10 @@ type summary struct {
 
 func (s *System) getSession(w http.ResponseWriter, r *http.Request) {
 	found, entries, err := s.App.SessionStory(r.Context(), r.PathValue("id"))
+	if fault.Is(err, fault.NotFound) {
+		refuse(w, http.StatusNotFound, fmt.Errorf("there is no session %q", r.PathValue("id")))
+		return
+	}
 	if err != nil {
 		refuse(w, statusOf(err), err)
 		return

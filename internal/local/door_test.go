@@ -168,7 +168,9 @@ func TestDoorRunGoodBadDuplicate(t *testing.T) {
 	if first["name"] == second["name"] || first["session"] == second["session"] {
 		t.Errorf("two executions without names: %v and %v", first, second)
 	}
-	h.refused(http.StatusBadRequest, "InvalidExecutionInput", "POST", "/executions/run", "{")
+	h.refused(http.StatusBadRequest, "JSON object", "POST", "/executions/run", "{")
+	h.refused(http.StatusBadRequest, "JSON object", "POST", "/executions/run", "[]")
+	h.refused(http.StatusMethodNotAllowed, "takes POST", "GET", "/events", "")
 	h.refused(http.StatusNotFound, "none", "GET", "/executions/run/none", "")
 	h.refused(http.StatusNotFound, "none", "DELETE", "/executions/run/none", "")
 

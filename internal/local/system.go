@@ -329,6 +329,9 @@ func (s *System) OnAnnounced(f func(Announced)) {
 func (s *System) said(a Announced) {
 	s.mu.Lock()
 	s.announced = append(s.announced, a)
+	if extra := len(s.announced) - historyKept; extra > 0 {
+		s.announced = append([]Announced(nil), s.announced[extra:]...)
+	}
 	f := s.onSaid
 	s.mu.Unlock()
 	if f != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -15,8 +16,8 @@ import (
 	"nightshift/internal/session"
 )
 
-// decideLineMax bounds one line of input; a longer one ends the command with a
-// sentence, because the rest cannot be split into lines any more.
+// decideLineMax bounds one line of input; a longer one is in error and its rest
+// is skipped.
 const decideLineMax = 16 << 20
 
 func decideCommand() *cobra.Command {
@@ -37,18 +38,26 @@ answer a line, and starts nothing. A line in error is answered with
 var errLines = errors.New("at least one line was in error; each says why")
 
 func decide(in io.Reader, out io.Writer) error {
-	scanner := bufio.NewScanner(in)
-	scanner.Buffer(make([]byte, 0, 64<<10), decideLineMax)
+	r := bufio.NewReaderSize(in, 64<<10)
 	w := bufio.NewWriter(out)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	var failed error
-	for scanner.Scan() {
-		line := bytes.TrimSpace(scanner.Bytes())
-		if len(line) == 0 {
+	for {
+		line, long, err := readLine(r)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read standard input: %w", err)
+		}
+		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		answer, err := decideLine(line)
+		answer, err := decideAnswer{}, fmt.Errorf("the line is longer than %d bytes", decideLineMax)
+		if !long {
+			answer, err = decideLine(line)
+		}
 		if err != nil {
 			failed = errLines
 			err = enc.Encode(decideRefusal{ID: caseID(line), Error: err.Error()})
@@ -62,13 +71,26 @@ func decide(in io.Reader, out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("cannot write the answers: %w", err)
 	}
-	if errors.Is(scanner.Err(), bufio.ErrTooLong) {
-		return fmt.Errorf("a line is longer than %d bytes; the lines after it were not read", decideLineMax)
-	}
-	if err := scanner.Err(); err != nil {
-		return fmt.Errorf("cannot read standard input: %w", err)
-	}
 	return failed
+}
+
+// readLine reads one line, with or without an end; long says that it was cut at
+// decideLineMax and its rest skipped.
+func readLine(r *bufio.Reader) (line []byte, long bool, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if room := decideLineMax - len(line); len(part) > room {
+			part, long = part[:room], true
+		}
+		line = append(line, part...)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+		case err == nil, errors.Is(err, io.EOF) && len(line) > 0:
+			return line, long, nil
+		default:
+			return nil, false, err
+		}
+	}
 }
 
 // caseID is the id of a line, as far as it can be read from one in error.
@@ -109,6 +131,9 @@ type decideStep struct {
 }
 
 func decideLine(line []byte) (decideAnswer, error) {
+	if !utf8.Valid(line) {
+		return decideAnswer{}, errors.New("the line is not valid UTF-8")
+	}
 	c, err := inbound.ParseCase(line)
 	if err != nil {
 		return decideAnswer{}, err

@@ -96,13 +96,17 @@ func demo(out io.Writer, asJSON bool, speed float64, now func() time.Time) error
 			line(map[string]any{"type": "verdict", "row": row}, "")
 		}
 	}
-	summary := fmt.Sprintf("%d sessions and %d checks judged from what the engines saw: ", len(result.Rows), len(result.Checks))
+	sessions := 0
+	for _, row := range result.Rows {
+		sessions += row.Sessions
+	}
+	summary := fmt.Sprintf("%d sessions and %d checks judged from what the engines saw: ", sessions, len(result.Checks))
 	if result.OK() {
 		summary += "every verdict holds."
 	} else {
 		summary += "NOT every verdict holds."
 	}
-	line(map[string]any{"type": "summary", "ok": result.OK(), "sessions": len(result.Rows), "checks": len(result.Checks), "seconds": now().Sub(began).Seconds()},
+	line(map[string]any{"type": "summary", "ok": result.OK(), "sessions": sessions, "checks": len(result.Checks), "seconds": now().Sub(began).Seconds()},
 		"\n"+summary+fmt.Sprintf(" Played in %.1f s.\n", now().Sub(began).Seconds()))
 	if failed == nil && !result.OK() {
 		failed = fmt.Errorf("at least one verdict does not hold; the table says which")
@@ -138,20 +142,24 @@ func (r *repeats) flush() {
 func table(r evening.Result) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "SESSION\tUSER\tENGINE\tMODE\tWHAT HAPPENED\tCAUSE\tLATENESS\tVERDICT")
+	_, _ = fmt.Fprintln(w, "SESSION\tUSER\tENGINE\tMODE\tWHAT HAPPENED\tCAUSE\tLATENESS\tFROM CAUSE\tVERDICT")
 	for _, row := range append(append([]evening.Row(nil), r.Rows...), r.Checks...) {
-		late := "–"
-		if row.LatenessSeconds != nil {
-			late = time.Duration(*row.LatenessSeconds * float64(time.Second)).Round(time.Second).String()
-		}
 		cause := row.Cause
 		if cause == "" {
 			cause = "goes on"
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", short(row.Session), row.User, row.Engine, row.Mode, row.Happened, cause, late, row.Verdict)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", short(row.Session), row.User, row.Engine, row.Mode, row.Happened, cause,
+			lasting(row.LatenessSeconds), lasting(row.FromCauseSeconds), row.Verdict)
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	return b.String()
+}
+
+func lasting(seconds *float64) string {
+	if seconds == nil {
+		return "–"
+	}
+	return time.Duration(*seconds * float64(time.Second)).Round(time.Second).String()
 }
 
 // short is enough of a session's id to tell it from others.

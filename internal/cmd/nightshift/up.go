@@ -108,7 +108,7 @@ func up(ctx context.Context, out, errOut io.Writer, o upOptions, now func() time
 		return errors.Join(err, l.Close())
 	}
 	s.Start()
-	server := &http.Server{Handler: s.Door(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: s.Door(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	go c.Serve()

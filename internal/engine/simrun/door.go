@@ -27,6 +27,24 @@ type Door struct {
 	throttle []window
 	lose     map[string]int
 	calls    map[string]int
+	refused  map[Reason]int
+}
+
+// Reason is why a call was not served as it was meant.
+type Reason string
+
+// The reasons.
+const (
+	Outage    Reason = "outage"        // it came while the service was down
+	Throttled Reason = "throttled"     // a planned throttling, or a token bucket that was empty
+	Lost      Reason = "lost response" // it was carried out and reported failed
+)
+
+// Refused counts the calls that were not served, by why.
+func (d *Door) Refused(why Reason) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.refused[why]
 }
 
 type window struct{ from, until time.Time }
@@ -38,7 +56,7 @@ func (w window) has(t time.Time) bool { return !t.Before(w.from) && t.Before(w.u
 func NewDoor(clock Clock, rates map[string]cadence.Rate) *Door {
 	return &Door{
 		clock: clock, rates: maps.Clone(rates), buckets: map[string]cadence.Bucket{},
-		lose: map[string]int{}, calls: map[string]int{},
+		lose: map[string]int{}, calls: map[string]int{}, refused: map[Reason]int{},
 	}
 }
 
@@ -81,15 +99,24 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, op string, no Refus
 	w.Header().Set(Header, "true")
 	switch d.admit(op) {
 	case isDown:
+		d.count(Outage)
 		no.Down(w)
 	case isThrottled:
+		d.count(Throttled)
 		no.Throttled(w)
 	case isLost:
+		d.count(Lost)
 		h(nowhere{http.Header{}}, r)
 		no.Lost(w)
 	default:
 		h(w, r)
 	}
+}
+
+func (d *Door) count(why Reason) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused[why]++
 }
 
 type verdict uint8

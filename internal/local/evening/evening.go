@@ -46,8 +46,12 @@ type Row struct {
 	// LatenessSeconds is from when the cause was known to when the engine saw
 	// the run over; absent where nothing was to be stopped.
 	LatenessSeconds *float64 `json:"latenessSeconds,omitempty"`
-	OK              bool     `json:"ok"`
-	Verdict         string   `json:"verdict"`
+	// FromCauseSeconds is from when the cause happened, however late its news came.
+	FromCauseSeconds *float64 `json:"fromCauseSeconds,omitempty"`
+	// Sessions is how many sessions the row stands for.
+	Sessions int    `json:"sessions"`
+	OK       bool   `json:"ok"`
+	Verdict  string `json:"verdict"`
 }
 
 // Result is the whole evening, judged.
@@ -118,6 +122,7 @@ type play struct {
 
 	mu       sync.Mutex
 	subjects []*subject
+	gita     int // how often gita's revoke was delivered
 	err      error
 }
 
@@ -385,15 +390,12 @@ func (p *play) judge() Result {
 
 // merge shows the sessions of a group as one row: the worst of them.
 func merge(a, b Row) Row {
-	n := 1
-	if _, err := fmt.Sscanf(a.Session, "%d sessions", &n); err != nil {
-		n = 1
-	}
 	worst := a
 	if a.OK && (!b.OK || b.LatenessSeconds != nil && a.LatenessSeconds != nil && *b.LatenessSeconds > *a.LatenessSeconds) {
 		worst = b
 	}
-	worst.Session = fmt.Sprintf("%d sessions", n+1)
+	worst.Sessions = a.Sessions + b.Sessions
+	worst.Session = fmt.Sprintf("%d sessions", worst.Sessions)
 	return worst
 }
 
@@ -406,7 +408,7 @@ func (p *play) records() []simrun.Record {
 }
 
 func (p *play) judgeOne(sub *subject, records []simrun.Record) Row {
-	row := Row{Session: sub.id, User: sub.user, Engine: sub.engine, Mode: string(sub.mode), Happened: sub.happened}
+	row := Row{Session: sub.id, User: sub.user, Engine: sub.engine, Happened: sub.happened, Sessions: 1}
 	var seen *simrun.Record
 	for i, r := range records {
 		if sub.id != "" && r.Session == sub.id || sub.name != "" && (r.Name == sub.name || r.ID == sub.name) {
@@ -419,11 +421,11 @@ func (p *play) judgeOne(sub *subject, records []simrun.Record) Row {
 	}
 	faults := engineVerdict(sub, *seen)
 	if !sub.known.IsZero() && !seen.Ended.IsZero() {
-		late := seen.Ended.Sub(sub.known).Seconds()
-		row.LatenessSeconds = &late
+		late, own := seen.Ended.Sub(sub.known).Seconds(), seen.Ended.Sub(sub.since).Seconds()
+		row.LatenessSeconds, row.FromCauseSeconds = &late, &own
 	}
 	recorded, fault := p.recordVerdict(sub, *seen)
-	row.Session, row.Cause = recorded.ID, string(recorded.End.Cause)
+	row.Session, row.Mode, row.Cause = recorded.ID, string(recorded.Mode), string(recorded.End.Cause)
 	if fault != "" {
 		faults = append(faults, fault)
 	}

@@ -5,9 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"nightshift/events"
+	"nightshift/internal/engine/simrun"
 	"nightshift/internal/local"
 	"nightshift/internal/session"
 )
@@ -112,8 +116,8 @@ func (p *play) signOuts() {
 	p.signsOut(at("18:32"), "ben")
 
 	p.run(at("17:44"), &subject{user: "chloe", engine: "sagemaker-training", mode: session.Interactive, cause: session.CauseSignOut,
-		happened: "signed out", since: at("18:40"), known: at("18:40").Add(arrives)}, training("d-classic", ""))
-	p.signsOut(at("18:40"), "chloe")
+		happened: "signed out", since: at("18:43"), known: at("18:43").Add(arrives)}, training("d-classic", ""))
+	p.signsOut(at("18:43"), "chloe")
 
 	p.run(at("17:45"), &subject{user: "dev", engine: "sagemaker-training", mode: session.Role,
 		happened: "signed out; the run uses its role"}, training("d-plain", ""))
@@ -145,6 +149,7 @@ func (p *play) revokes() {
 		p.say("admin", "revokes gita's background sessions; the event is delivered three times")
 		for range 3 {
 			p.fail(p.s.Put(p.revoke("gita", at("20:15"))))
+			p.gita++
 		}
 	})
 
@@ -191,7 +196,7 @@ func (p *play) lateAndLost() {
 		p.s.Lose(p.logout("kim", "is-kim", at("19:01")))
 	})
 
-	p.when(at("18:39:59"), func() {
+	p.when(at("18:42:59"), func() {
 		p.say("nobody", "a malformed sign-out arrives just before chloe's")
 		p.fail(p.s.Put(p.recorded("cloudtrail-logout", "ana-signs-out", map[string]any{
 			"detail.eventID": "malformed-1", "detail.eventTime": "yesterday", "detail.userIdentity.onBehalfOf.userId": "u-chloe"})))
@@ -245,33 +250,122 @@ func (p *play) behindOurBack() {
 
 const orphanName = "orphan"
 
-// checks judges what is not about one session: the orphan is flagged once and
-// never stopped, the malformed event is parked, the alert about eve was raised.
+// checks judges what is not about one session: that the evening happened as
+// told, that the orphan is flagged once and never touched, that the malformed
+// event is parked before the next one is handled, and that the alerts came.
 func (p *play) checks() []Row {
-	count := map[string]int{}
-	for _, a := range p.s.Announced() {
-		count[a.DetailType]++
+	return []Row{p.checkOrphan(), p.checkParked(), p.checkAlerts(), p.checkTroubles()}
+}
+
+// check makes a row of a finding; "" is none.
+func check(user, happened, cause, finding string) Row {
+	r := Row{Session: "–", User: user, Engine: "–", Mode: "–", Happened: happened, Cause: cause, OK: finding == "", Verdict: "ok"}
+	if finding != "" {
+		r.Verdict = "FAIL: " + finding
 	}
-	orphan := Row{Session: "–", User: "nobody", Engine: "emr-containers", Mode: "–", Happened: "a run that names no user was started", OK: true, Verdict: "ok"}
-	found := false
+	return r
+}
+
+func (p *play) checkOrphan() Row {
+	finding, found := "", false
 	for _, r := range p.s.EMR.Runs() {
-		if r.Name != orphanName {
-			continue
-		}
-		found = true
-		if !r.Ended.IsZero() || len(r.Stops) > 0 {
-			orphan.OK, orphan.Verdict = false, "FAIL: it was touched"
+		if r.Name == orphanName {
+			found = true
+			if !r.Ended.IsZero() || len(r.Stops) > 0 {
+				finding = "it was touched"
+			}
 		}
 	}
-	if n := count["Nightshift Orphan Found"]; orphan.OK && (!found || n != 1) {
-		orphan.OK, orphan.Verdict = false, fmt.Sprintf("FAIL: it was flagged %d times, should be once", n)
+	flagged := 0
+	for _, a := range p.s.Announced() {
+		if a.DetailType == "Nightshift Orphan Found" {
+			flagged++
+		}
 	}
-	parked := Row{Session: "–", User: "nobody", Engine: "–", Mode: "–", Happened: "a malformed event arrived", OK: true, Verdict: "ok"}
+	if finding == "" && (!found || flagged != 1) {
+		finding = fmt.Sprintf("it was flagged %d times, should be once", flagged)
+	}
+	return check("nobody", "a run that names no user was started", "goes on", finding)
+}
+
+// checkParked: one poison event, parked before the good one behind it was known.
+func (p *play) checkParked() Row {
+	const happened = "a malformed sign-out came just before chloe's"
 	list, _, err := p.s.Store.ParkedEvents(context.Background(), "")
 	if err != nil || len(list) != 1 {
-		parked.OK, parked.Verdict = false, fmt.Sprintf("FAIL: %d events are parked, should be one", len(list))
-	} else {
-		parked.Cause, parked.Verdict = "parked", "ok: "+list[0].Reason
+		return check("nobody", happened, "", fmt.Sprintf("%d events are parked, should be one", len(list)))
 	}
-	return []Row{orphan, parked}
+	finding := ""
+	for _, sub := range p.subjects {
+		s, err := p.s.Store.Session(context.Background(), sub.id)
+		if sub.user == "chloe" && (err != nil || !list[0].At.Before(s.End.Known) || s.End.Known.Sub(list[0].At) > time.Minute) {
+			finding = fmt.Sprintf("it was parked at %s and chloe's sign-out known at %s", list[0].At.Format(time.TimeOnly), s.End.Known.Format(time.TimeOnly))
+		}
+	}
+	row := check("nobody", happened, "parked", finding)
+	if row.OK {
+		row.Verdict = "ok: " + list[0].Reason
+	}
+	return row
+}
+
+// checkAlerts: the session of unknown mode alerts when it opens and when its
+// user signs out; a stop that takes over five minutes pages.
+func (p *play) checkAlerts() Row {
+	got := map[string]int{}
+	for _, a := range p.s.Announced() {
+		var d struct {
+			Alert   string
+			Session struct{ User string }
+		}
+		p.fail(json.Unmarshal(a.Detail, &d))
+		if d.Alert != "" {
+			got[d.Session.User+" "+d.Alert]++
+		}
+	}
+	want := map[string]int{"u-eve mode-unknown": 2, "u-noor stop-unconfirmed": 1}
+	finding := ""
+	if !maps.Equal(got, want) {
+		finding = fmt.Sprintf("alerts were %v, should be %v", got, want)
+	}
+	return check("admin", "eve's mode is unknown; noor's stop took over 5 min", "alerts", finding)
+}
+
+// checkTroubles: the engines themselves counted the trouble that the rows speak
+// of, and gita's event came three times and was recorded once.
+func (p *play) checkTroubles() Row {
+	var missing []string
+	for what, n := range map[string]int{
+		"outage of noor's Livy server": p.s.Livy[local.LivyOld].Refused(simrun.Outage),
+		"throttling of EMR on EKS":     p.s.EMR.Refused(simrun.Throttled),
+		"lost answers to StartJobRun":  p.s.EMR.Refused(simrun.Lost),
+	} {
+		if n == 0 {
+			missing = append(missing, what)
+		}
+	}
+	if p.gita != 3 {
+		missing = append(missing, "three deliveries of gita's revoke")
+	}
+	for _, sub := range p.subjects {
+		if sub.user != "gita" {
+			continue
+		}
+		_, entries, err := p.s.App.SessionStory(context.Background(), sub.id)
+		revokes := 0
+		for _, e := range entries {
+			if e.Event.Kind == session.RevokeBackground {
+				revokes++
+			}
+		}
+		if err != nil || revokes != 1 {
+			missing = append(missing, fmt.Sprintf("one recorded revoke of gita (%d)", revokes))
+		}
+	}
+	slices.Sort(missing)
+	finding := ""
+	if len(missing) > 0 {
+		finding = "missing: " + strings.Join(missing, "; ")
+	}
+	return check("engines", "an outage, throttling, lost answers, a tripled event", "they happened", finding)
 }
