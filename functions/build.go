@@ -19,18 +19,22 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/emr"
 	"github.com/aws/aws-sdk-go-v2/service/emrcontainers"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/identitystore"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/ssoadmin"
+	smithytime "github.com/aws/smithy-go/time"
 
 	"nightshift/internal/app"
+	"nightshift/internal/cadence"
 	"nightshift/internal/config"
 	"nightshift/internal/ddbstore"
 	"nightshift/internal/edge"
 	emrcontainersengine "nightshift/internal/engine/emrcontainers"
+	emrnotebookengine "nightshift/internal/engine/emrnotebook"
 	livyengine "nightshift/internal/engine/livy"
 	sagemakerengine "nightshift/internal/engine/sagemaker"
 	"nightshift/internal/identity"
@@ -48,6 +52,11 @@ const (
 	// lookupAttempts is how often a lookup of CloudTrail is tried: a replay makes
 	// more of them than the 2 a second that an account and region may.
 	lookupAttempts = 8
+	// identityAttempts is how often another call about a user is tried; the next
+	// round asks again.
+	identityAttempts = 4
+	// sessionsTimeout bounds one page of the session source.
+	sessionsTimeout = 10 * time.Second
 )
 
 // App makes the use cases for the function of that name, the folder below
@@ -64,12 +73,20 @@ func App(ctx context.Context, function string, getenv func(string) string, now f
 		return nil, fmt.Errorf("load the AWS configuration of %s: %w", function, err)
 	}
 	log := obs.NewLogger(os.Stdout, c.LogLevel, function)
+	id := identityOf(sdk, c, now, log)
+	sessions, err := sessionsOf(c)
+	if err != nil {
+		return nil, fmt.Errorf("session source of %s: %w", function, err)
+	}
 	flow := workflow.New(sfn.NewFromConfig(sdk), c.WatchMachine, c.DrainMachine)
-	engines, ids := endpoints(sdk, c.Endpoints, now)
+	engines, ids, err := endpoints(sdk, c.Endpoints, now)
+	if err != nil {
+		return nil, fmt.Errorf("endpoints of %s: %w", function, err)
+	}
 	return &app.App{
 		Store:     ddbstore.New(dynamodb.NewFromConfig(sdk), c.Table),
 		Engines:   engines,
-		Identity:  identityOf(sdk, c, now, log),
+		Identity:  id,
 		Starter:   flow,
 		Waiters:   flow,
 		Announcer: notify.New(eventbridge.NewFromConfig(sdk), c.Bus, outbound.Encode),
@@ -79,44 +96,50 @@ func App(ctx context.Context, function string, getenv func(string) string, now f
 		Log:       log,
 		Now:       now,
 		Endpoints: ids,
+		Settings:  settings(c.Endpoints),
+		Users:     id,
+		Sessions:  sessions,
 	}, nil
 }
 
 // identityOf makes the clients for Identity Center's own region.
 func identityOf(sdk aws.Config, c config.Config, now func() time.Time, log *slog.Logger) *identity.Identity {
-	s := identity.Settings{StoreID: c.IdentityStoreID, Endpoints: map[string]identity.Endpoint{}, Now: now, Log: log}
+	s := identity.Settings{StoreID: c.IdentityStoreID, Endpoints: map[string]identity.Endpoint{}, Now: now, Log: log, FactsAge: c.FactsAge, Pause: smithytime.SleepWithContext}
 	for _, e := range c.Endpoints {
 		s.Endpoints[e.ID] = identity.Endpoint{Application: e.ApplicationARN, Facts: e.Facts}
 	}
 	sdk = sdk.Copy()
 	sdk.Region = c.IdentityRegion
-	return identity.New(s, ssoadmin.NewFromConfig(sdk), identitystore.NewFromConfig(sdk),
-		cloudtrail.NewFromConfig(sdk, func(o *cloudtrail.Options) {
-			// It slows down when throttled instead of failing the replay.
-			o.Retryer = retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-				o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) { o.MaxAttempts = lookupAttempts })
-			})
-		}))
+	// They slow down when throttled instead of failing the round: the quotas are the
+	// account's, and others use them too.
+	slower := func(attempts int) aws.Retryer {
+		return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+			o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) { o.MaxAttempts = attempts })
+		})
+	}
+	return identity.New(s,
+		ssoadmin.NewFromConfig(sdk, func(o *ssoadmin.Options) { o.Retryer = slower(identityAttempts) }),
+		identitystore.NewFromConfig(sdk, func(o *identitystore.Options) { o.Retryer = slower(identityAttempts) }),
+		cloudtrail.NewFromConfig(sdk, func(o *cloudtrail.Options) { o.Retryer = slower(lookupAttempts) }))
+}
+
+// sessionsOf makes the session source; nil where there is none.
+func sessionsOf(c config.Config) (app.SessionSource, error) {
+	if c.SessionsURL == "" {
+		return nil, nil //nolint:nilnil // no source is a source that is not there
+	}
+	token := func(context.Context) (string, error) { return c.SessionsToken, nil }
+	return identity.NewSessions(inbound.PortalSource, c.SessionsURL, token, &http.Client{Timeout: sessionsTimeout})
 }
 
 // endpoints makes an engine for each endpoint. The drain and the watch pace every
 // call, so the clients must not repeat any by themselves.
-func endpoints(sdk aws.Config, list []config.Endpoint, now func() time.Time) (engines map[string]app.Engine, ids []string) {
+func endpoints(sdk aws.Config, list []config.Endpoint, now func() time.Time) (engines map[string]app.Engine, ids []string, err error) {
 	engines = map[string]app.Engine{}
 	for _, e := range list {
-		parts := strings.Split(e.ID, "/")
-		var engine app.Engine
-		switch e.API {
-		case "livy":
-			engine = livyengine.New(e.URL, &http.Client{Timeout: livyTimeout}, e.ID, now)
-		case "emr-containers":
-			engine = emrcontainersengine.New(emrcontainers.NewFromConfig(sdk, func(o *emrcontainers.Options) {
-				o.Region, o.Retryer = e.Region, aws.NopRetryer{}
-			}), parts[1], e.Region, now, e.VirtualClusters...)
-		case "sagemaker":
-			engine = sagemakerengine.New(sagemaker.NewFromConfig(sdk, func(o *sagemaker.Options) {
-				o.Region, o.Retryer = e.Region, aws.NopRetryer{}
-			}), parts[1], e.Region, now)
+		engine, err := engineOf(sdk, e, now)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", e.ID, err)
 		}
 		of, ok := engines[e.API].(app.PerEndpoint)
 		if !ok {
@@ -126,5 +149,60 @@ func endpoints(sdk aws.Config, list []config.Endpoint, now func() time.Time) (en
 		of[e.ID] = engine
 		ids = append(ids, e.ID)
 	}
-	return engines, ids
+	return engines, ids, nil
+}
+
+// settings are the endpoints' own numbers.
+func settings(list []config.Endpoint) map[string]cadence.Endpoint {
+	all := map[string]cadence.Endpoint{}
+	for _, e := range list {
+		all[e.ID] = e.Cadence
+	}
+	return all
+}
+
+func engineOf(sdk aws.Config, e config.Endpoint, now func() time.Time) (app.Engine, error) {
+	account := strings.Split(e.ID, "/")[1] // Livy: the cluster
+	switch e.API {
+	case "livy":
+		return livyOf(sdk, e, now)
+	case "emr-containers":
+		return emrcontainersengine.New(emrcontainers.NewFromConfig(sdk, func(o *emrcontainers.Options) {
+			o.Region, o.Retryer = e.Region, aws.NopRetryer{}
+		}), account, e.Region, now, e.VirtualClusters...), nil
+	case "emr-notebook":
+		return emrnotebookengine.New(emr.NewFromConfig(sdk, func(o *emr.Options) {
+			o.Region, o.Retryer = e.Region, aws.NopRetryer{}
+		}), account, e.Region, now), nil
+	case "sagemaker":
+		return sagemakerengine.New(sagemaker.NewFromConfig(sdk, func(o *sagemaker.Options) {
+			o.Region, o.Retryer = e.Region, aws.NopRetryer{}
+		}), account, e.Region, now), nil
+	}
+	return nil, fmt.Errorf("there is no engine for %q", e.API)
+}
+
+// livyOf makes the engine of a Livy server. Its cluster is in the function's own
+// region: the function could not reach the server otherwise.
+func livyOf(sdk aws.Config, e config.Endpoint, now func() time.Time) (app.Engine, error) {
+	authorities := []byte(e.Livy.CA)
+	if e.Livy.CAFile != "" {
+		var err error
+		if authorities, err = os.ReadFile(e.Livy.CAFile); err != nil {
+			return nil, fmt.Errorf("livyCAFile: %w", err)
+		}
+	}
+	client, err := livyengine.Client(livyTimeout, authorities)
+	if err != nil {
+		return nil, err
+	}
+	options := []livyengine.Option{livyengine.WithPageSize(e.Cadence.Page)}
+	if e.Livy.Role != "" {
+		api := emr.NewFromConfig(sdk, func(o *emr.Options) { o.Retryer = aws.NopRetryer{} })
+		options = append(options, livyengine.WithCredentials(emrnotebookengine.Credentials(api, e.Livy.Cluster, e.Livy.Role)))
+	}
+	if e.Livy.DoAs != "" {
+		options = append(options, livyengine.WithDoAs(e.Livy.DoAs))
+	}
+	return livyengine.New(e.URL, client, e.ID, now, options...), nil
 }

@@ -39,6 +39,7 @@ var environment = map[string]string{
 	config.DrainMachine:    "arn:aws:states:us-east-1:123456789012:stateMachine:drain",
 	config.IdentityStoreID: "d-1234567890",
 	config.Endpoints: `[{"endpoint":"livy/j-1","url":"https://h1:8998"},{"endpoint":"livy/j-2","url":"https://h2:8998"},
+		{"endpoint":"emr-notebook/123456789012/us-east-1"},
 		{"endpoint":"emr-containers/123456789012/us-east-1","virtualClusters":["abc"]},
 		{"endpoint":"sagemaker/123456789012/us-east-1"},{"endpoint":"sagemaker/123456789012/eu-west-1"}]`,
 }
@@ -62,10 +63,12 @@ func TestBuild(t *testing.T) {
 			ports := reflect.ValueOf(*a)
 			for i := range ports.NumField() {
 				switch field := ports.Type().Field(i).Name; field {
-				case "Engines", "Endpoints":
+				case "Engines", "Endpoints", "Settings":
 					if want := slices.Contains(needed, config.Endpoints); want != (ports.Field(i).Len() > 0) {
 						t.Errorf("%s: %v", field, ports.Field(i))
 					}
+				case "Users", "Sessions":
+					// Sources that an account may be without: nil has a meaning.
 				default:
 					if ports.Field(i).IsZero() {
 						t.Errorf("%s is not set", field)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"nightshift/internal/cadence"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
@@ -32,6 +33,14 @@ type App struct {
 	// Endpoints are the endpoints to look at even before a run of theirs is
 	// known (S3.5a).
 	Endpoints []string
+	// Settings are an endpoint's own numbers, by its id; one that is not here has
+	// those of its api (cadence.Of).
+	Settings map[string]cadence.Endpoint
+	// Users lists the directory, for when there are too many users to ask for each
+	// (S3.5b); nil: they are asked for one by one, each more seldom.
+	Users Users
+	// Sessions lists live portal sessions (S3.5c); nil: there is no such source.
+	Sessions SessionSource
 }
 
 // raceMax bounds how often a lost race is decided again. Contention on one
@@ -140,6 +149,9 @@ const (
 	MetricIgnored              = "EventsIgnored"
 	MetricOrphans              = "OrphansFound"
 	MetricUnidentified         = "RunsUnidentified"
+	MetricUnknown              = "ChecksUnknown"     // what an identity check asked for could not be read
+	MetricHealed               = "IdentityDrift"     // facts that only an identity check found
+	MetricStopETA              = "StopRequestsAhead" // until the last run that must end has been asked to stop
 )
 
 // digest makes a short stable id of parts.

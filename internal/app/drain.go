@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nightshift/internal/cadence"
+	"nightshift/internal/fault"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
@@ -50,7 +51,12 @@ func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Rou
 		done, err := a.idle(ctx, endpoint, draining, generation)
 		return Round{Done: done, Wait: cadence.DrainEvery}, err
 	}
-	return Round{Left: len(left), Wait: cadence.DrainEvery}, a.busy(ctx, endpoint, draining, generation)
+	eta, err := a.eta(ctx, endpoint, left)
+	if err != nil {
+		return Round{}, err
+	}
+	a.Meter.Lateness(MetricStopETA, eta)
+	return Round{Left: len(left), Wait: cadence.DrainEvery, ETA: eta}, a.busy(ctx, endpoint, draining, generation)
 }
 
 // ending lists the endpoint's sessions that must end.
@@ -99,7 +105,11 @@ func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listi
 				waiting = append(waiting, s)
 			}
 		case listing.Complete:
-			errs = append(errs, a.absent(ctx, engine, s))
+			state, err := a.absent(ctx, engine, s)
+			errs = append(errs, err)
+			if s.Run.ID != "" && !state.Over() && state != workload.Stopping {
+				waiting = append(waiting, s) // it lives although the list lacks it: it must end all the same
+			}
 		case s.Run.ID != "":
 			waiting = append(waiting, s) // its page is missing: that proves nothing, and it must end
 		}
@@ -126,13 +136,17 @@ func (a *App) ask(ctx context.Context, engine Engine, endpoint string, waiting [
 	for i, s := range due {
 		tasks[i] = func(ctx context.Context) { errs[i] = a.stop(ctx, engine, s) }
 	}
-	a.Parallel(ctx, cadence.StopParallel, tasks)
+	a.Parallel(ctx, a.settings(endpoint).Parallel, tasks)
 	return errors.Join(errs...)
 }
 
 func (a *App) stop(ctx context.Context, engine Engine, s session.Session) error {
 	if err := engine.Stop(ctx, s.Run); err != nil {
-		return fmt.Errorf("stop run of session %s: %w", s.ID, err)
+		var noted error
+		if !fault.Is(err, fault.Throttled) && s.End.Refused.IsZero() {
+			_, noted = a.Apply(ctx, s.ID, session.Event{Kind: session.StopRefused, At: a.Now(), Detail: err.Error()})
+		}
+		return errors.Join(fmt.Errorf("stop run of session %s: %w", s.ID, err), noted)
 	}
 	_, err := a.Apply(ctx, s.ID, session.Event{Kind: session.StopAccepted, At: a.Now()})
 	return err
@@ -144,7 +158,7 @@ func (a *App) allowed(ctx context.Context, endpoint string, due []session.Sessio
 	if len(due) == 0 {
 		return nil, nil
 	}
-	now, rate := a.Now(), cadence.StopRate(api(endpoint))
+	now, rate := a.Now(), a.settings(endpoint).Stop
 	n := 0
 	_, _, err := a.change(ctx, endpoint, func(e *Endpoint) bool {
 		bucket, ok := e.Stops, true
@@ -162,33 +176,43 @@ func (a *App) allowed(ctx context.Context, endpoint string, due []session.Sessio
 	return due[:n], nil
 }
 
-// fair orders sessions by the earliest cause, taking one of each user in turn.
-// Those whose requests have all failed for PageAfter come last, in an order that
-// changes with each round: a bucketful of runs that cannot be stopped must not
-// keep the others from being asked, nor each other.
+// fair orders sessions by the earliest cause, taking one of each user in turn. A
+// bucketful of runs that cannot be stopped must not keep the others from being
+// asked, nor each other: those that the engine has refused to stop, PageAfter
+// since their cause, take only each fifth place, drawn by lot.
 func fair(due []session.Session, now time.Time) []session.Session {
-	late := func(s session.Session) bool {
-		return s.End.AskedLast.IsZero() && now.Sub(s.End.Known) >= session.PageAfter
+	type place struct {
+		s    session.Session
+		lot  string
+		turn int
 	}
-	lots := make(map[string]string, len(due))
+	var counted, refused []*place
 	for _, s := range due {
-		if late(s) {
-			lots[s.ID] = digest(s.ID, now.String())
+		if !s.End.Refused.IsZero() && s.End.AskedLast.IsZero() && now.Sub(s.End.Known) >= session.PageAfter {
+			refused = append(refused, &place{s: s, lot: digest(s.ID, now.String())})
+			continue
 		}
+		// Of users whose causes came at once, not always the same is first.
+		counted = append(counted, &place{s: s, lot: digest(s.User, now.String())})
 	}
-	slices.SortStableFunc(due, func(a, b session.Session) int {
-		return cmp.Or(cmp.Compare(lots[a.ID], lots[b.ID]), a.End.Known.Compare(b.End.Known))
+	slices.SortStableFunc(counted, func(a, b *place) int {
+		return cmp.Or(a.s.End.Known.Compare(b.s.End.Known), cmp.Compare(a.lot, b.lot))
 	})
-	turn, turns := map[string]int{}, map[string]int{}
-	for _, s := range due {
-		turns[s.ID] = turn[s.User]
-		turn[s.User]++
+	turns := map[string]int{}
+	for _, p := range counted {
+		p.turn = turns[p.s.User]
+		turns[p.s.User]++
 	}
-	slices.SortStableFunc(due, func(a, b session.Session) int {
-		if late(a) != late(b) {
-			return cmp.Compare(lots[a.ID], lots[b.ID]) // "", not late, is first
+	slices.SortStableFunc(counted, func(a, b *place) int { return cmp.Compare(a.turn, b.turn) })
+	slices.SortStableFunc(refused, func(a, b *place) int { return cmp.Compare(a.lot, b.lot) })
+	ordered := make([]session.Session, 0, len(due))
+	for len(counted)+len(refused) > 0 {
+		from := &counted
+		if len(counted) == 0 || len(refused) > 0 && len(ordered)%5 == 4 {
+			from = &refused
 		}
-		return cmp.Compare(turns[a.ID], turns[b.ID])
-	})
-	return due
+		ordered = append(ordered, (*from)[0].s)
+		*from = (*from)[1:]
+	}
+	return ordered
 }

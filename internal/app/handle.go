@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
@@ -25,15 +24,53 @@ const bodyKept = 256 << 10
 func (a *App) Receive(ctx context.Context, source string, body []byte) error {
 	now := a.Now()
 	m, err := a.Parse(body, now)
-	if err == nil {
+	if err == nil && source == sourceReplay {
+		err = a.again(ctx, m)
+	} else if err == nil {
 		err = a.Handle(ctx, m)
 	}
 	if !fault.Is(err, fault.Invalid) {
 		return err
 	}
-	a.Meter.Count(MetricParked, 1)
-	a.Log.Warn("event parked", "source", source, "reason", err.Error())
-	return a.Store.Park(ctx, Parked{ID: "p-" + digest(string(body)), Source: source, Reason: err.Error(), Body: string(body[:min(len(body), bodyKept)]), At: now})
+	fresh, parked := a.Store.Park(ctx, Parked{ID: "p-" + digest(string(body)), Source: source, Reason: err.Error(), Body: string(body[:min(len(body), bodyKept)]), At: now})
+	if fresh && parked == nil {
+		a.Meter.Count(MetricParked, 1)
+		a.Log.Warn("event parked", "source", source, "reason", err.Error())
+	}
+	return parked
+}
+
+// again handles a message that is replayed: most have arrived as well, and each
+// is in the window of several replays. What would only be counted is counted
+// where it is newer than all of its kind.
+func (a *App) again(ctx context.Context, m Message) error {
+	switch m := m.(type) {
+	case Ignored:
+		return nil
+	case Unrecognised:
+		newest, err := a.Store.Mark(ctx, markSampled+m.Kind)
+		if err != nil || !m.At.After(newest) {
+			return err
+		}
+	}
+	return a.Handle(ctx, m)
+}
+
+// markSampled begins the name of the moment of the newest unrecognised event of
+// a kind.
+const markSampled = "sampled/"
+
+// unrecognised counts an event of an unknown kind and keeps one (S3.1).
+func (a *App) unrecognised(ctx context.Context, m Unrecognised) error {
+	a.Meter.Count(MetricUnrecognised, 1)
+	n, err := a.Store.Sample(ctx, m.Kind, m.Body, m.At)
+	if err != nil {
+		return err
+	}
+	if n == 1 {
+		a.Log.Warn("identity event unrecognised", "kind", m.Kind)
+	}
+	return a.Store.SetMark(ctx, markSampled+m.Kind, m.At)
 }
 
 // Handle acts on a message.
@@ -54,12 +91,7 @@ func (a *App) Handle(ctx context.Context, m Message) error {
 	case ExecutionChange:
 		return a.executionChange(ctx, m)
 	case Unrecognised:
-		a.Meter.Count(MetricUnrecognised, 1)
-		n, err := a.Store.Sample(ctx, m.Kind, m.Body, m.At)
-		if err == nil && n == 1 {
-			a.Log.Warn("identity event unrecognised", "kind", m.Kind)
-		}
-		return err
+		return a.unrecognised(ctx, m)
 	case Ignored:
 		a.Meter.Count(MetricIgnored, 1)
 		return nil
@@ -72,11 +104,11 @@ func (a *App) Handle(ctx context.Context, m Message) error {
 func (a *App) fact(ctx context.Context, e session.Event) error {
 	switch {
 	case e.Kind == session.IdentityPropagationOff:
-		return a.domainFact(ctx, e)
+		return a.note(ctx, domainFacts+e.Domain, e)
 	case e.Run.Endpoint == SessionRef:
 		return a.sessionFact(ctx, e)
 	case e.Kind.AboutUser() && e.User != "":
-		return a.userFact(ctx, e)
+		return a.note(ctx, e.User, e)
 	case e.Run.ID != "":
 		return a.runFact(ctx, e)
 	}
@@ -99,6 +131,10 @@ func (a *App) runFact(ctx context.Context, e session.Event) error {
 	run := workload.Run{Engine: engineOf(e.Run), Endpoint: e.Run.Endpoint, ID: e.Run.ID}
 	s, err := a.find(ctx, run)
 	if fault.Is(err, fault.NotFound) {
+		if e.Kind == session.StopRequested {
+			// Whoever asked must learn that nothing of that name is stopped.
+			return fault.Newf("handle "+string(e.Kind), fault.Invalid, "detail.run: there is no session of a run %q of %q", e.Run.ID, e.Run.Endpoint)
+		}
 		if e.Kind != session.BackgroundTokenIssued || e.User == "" {
 			a.Meter.Count(MetricIgnored, 1)
 			return nil
@@ -132,26 +168,6 @@ func engineOf(run workload.Ref) workload.Engine {
 	return workload.SageMakerTraining
 }
 
-// domainFact concerns the sessions of one SageMaker domain, on any endpoint of
-// SageMaker (S1.8).
-func (a *App) domainFact(ctx context.Context, e session.Event) error {
-	var ids []string
-	err := a.endpoints(ctx, func(p Endpoint) error {
-		if api(p.ID) != "sagemaker" {
-			return nil
-		}
-		return pages(func(c string) (Page, error) { return a.Store.OfEndpoint(ctx, p.ID, c) }, func(s session.Session) {
-			if s.Run.Domain == e.Domain {
-				ids = append(ids, s.ID)
-			}
-		})
-	})
-	if err != nil {
-		return err
-	}
-	return a.applyAll(ctx, ids, e)
-}
-
 // checkUser asks what an event did not say: whether the user is disabled.
 func (a *App) checkUser(ctx context.Context, m UserCheck) error {
 	status, err := a.Identity.Status(ctx, m.User)
@@ -172,36 +188,41 @@ func (a *App) checkUser(ctx context.Context, m UserCheck) error {
 }
 
 // checkAccess: a removed assignment ends nothing until a re-check finds that no
-// other one gives the access (S2).
+// other one gives the access (S2). A removal that names no user concerns all who
+// have live sessions; one that a later such check has seen to already, such as
+// one that is replayed, is not looked at again.
 func (a *App) checkAccess(ctx context.Context, m AccessCheck) error {
-	users := map[string]bool{}
 	if m.User != "" {
-		users[m.User] = true
-	} else {
-		err := pages(func(c string) (Page, error) { return a.Store.List(ctx, c) }, func(s session.Session) {
-			if s.Status != session.Ended {
-				users[s.User] = true
-			}
-		})
-		if err != nil {
-			return err
-		}
+		return a.lostAccess(ctx, m, m.User)
+	}
+	mark := "access/" + digest(m.Group, m.Application)
+	seen, err := a.Store.Mark(ctx, mark)
+	if err != nil || !m.At.After(seen) {
+		return err
+	}
+	users, err := a.liveUsers(ctx)
+	if err != nil {
+		return err
 	}
 	var errs []error
-	for user := range users {
-		access, err := a.Identity.Access(ctx, user, m.Application)
-		if err == nil && access == session.Unknown {
-			err = fault.Newf("check access", fault.Unknown, "whether another assignment gives user %s the application is unknown", user)
-		}
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if access == session.Off {
-			errs = append(errs, a.fact(ctx, session.Event{ID: m.EventID, Kind: session.AccessRemoved, At: m.At, User: user, By: m.By, Evidence: "no assignment left after event " + m.EventID}))
-		}
+	for _, user := range users {
+		errs = append(errs, a.lostAccess(ctx, m, user))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return a.Store.SetMark(ctx, mark, m.At)
+}
+
+func (a *App) lostAccess(ctx context.Context, m AccessCheck, user string) error {
+	access, err := a.Identity.Access(ctx, user, m.Application)
+	if err == nil && access == session.Unknown {
+		err = fault.Newf("check access", fault.Unknown, "whether another assignment gives user %s the application is unknown", user)
+	}
+	if err != nil || access == session.On {
+		return err
+	}
+	return a.fact(ctx, session.Event{ID: m.EventID, Kind: session.AccessRemoved, At: m.At, User: user, By: m.By, Detail: m.Application, Evidence: "no assignment left after event " + m.EventID})
 }
 
 // birth: somebody started a run. A birth and its run may be seen in any order,
@@ -230,6 +251,12 @@ func (a *App) birth(ctx context.Context, m Birth) error {
 // runChange is a hint; the next listing is the authority.
 func (a *App) runChange(ctx context.Context, m RunChange) error {
 	o := m.Observation
+	if m.Part.ID != "" {
+		// Noted before anything else: whoever owns the pipeline, its job is no orphan.
+		if err := a.Store.SetMark(ctx, partMark(m.Part), o.At); err != nil {
+			return fmt.Errorf("note a pipeline's job: %w", err)
+		}
+	}
 	s, err := a.owner(ctx, o.Run.Ref(), o.Stamp)
 	if fault.Is(err, fault.NotFound) {
 		a.Meter.Count(MetricIgnored, 1)
@@ -238,22 +265,40 @@ func (a *App) runChange(ctx context.Context, m RunChange) error {
 	if err != nil {
 		return err
 	}
+	if o.Run.Engine == workload.SageMakerPipeline && o.State.Over() {
+		// Its jobs may outlive it, and it counts as stopped when they are over (S2.9).
+		if o, err = a.counted(ctx, o); err != nil {
+			return err
+		}
+	}
 	return a.see(ctx, s, o, m.EventID)
 }
 
+// counted asks the engine, which counts a pipeline's jobs too.
+func (a *App) counted(ctx context.Context, o workload.Observation) (workload.Observation, error) {
+	engine, err := a.engine(o.Run.Endpoint)
+	if err != nil {
+		return o, err
+	}
+	seen, err := engine.Describe(ctx, o.Run)
+	if err != nil {
+		return o, fmt.Errorf("count a pipeline's jobs: %w", err)
+	}
+	if seen.State == workload.Gone {
+		return o, nil // deleted since: what the event says stands
+	}
+	return seen, nil
+}
+
 // clusterChange: a terminated cluster closes its Livy sessions and notebook
-// executions (S2.14).
+// executions (S2.14). An execution whose cluster is not known yet fails with it,
+// and the next listing tells.
 func (a *App) clusterChange(ctx context.Context, m ClusterChange) error {
 	if !m.Terminated {
 		a.Meter.Count(MetricIgnored, 1)
 		return nil
 	}
-	var ids []string
-	err := pages(func(c string) (Page, error) { return a.Store.OfEndpoint(ctx, "livy/"+m.Cluster, c) }, func(s session.Session) { ids = append(ids, s.ID) })
-	if err != nil {
-		return err
-	}
-	return a.applyAll(ctx, ids, session.Event{ID: m.EventID, Kind: session.ClusterTerminated, At: m.At, By: "unknown", Detail: m.Reason})
+	return a.note(ctx, clusterFacts+m.Cluster, session.Event{ID: m.EventID, Kind: session.ClusterTerminated, At: m.At, By: "unknown", Detail: m.Reason})
 }
 
 // executionChange: an execution that waits on a run was aborted, failed or
@@ -265,71 +310,4 @@ func (a *App) executionChange(ctx context.Context, m ExecutionChange) error {
 		return nil
 	}
 	return err
-}
-
-// userFact writes the fact on the user first, then carries it to the user's
-// sessions. What the fan-out does not reach, the sweep does.
-func (a *App) userFact(ctx context.Context, e session.Event) error {
-	now := a.Now()
-	if e.Known.IsZero() {
-		e.Known = now
-	}
-	for range raceMax {
-		u, err := a.Store.User(ctx, e.User)
-		if err != nil {
-			return fmt.Errorf("note %s: %w", e.Kind, err)
-		}
-		next, changed := u.With(e, now)
-		if !changed {
-			return nil
-		}
-		next.Version = u.Version + 1
-		next.User = e.User
-		err = a.Store.PutUser(ctx, next)
-		if err == nil {
-			return a.fanOut(ctx, e.User)
-		}
-		if !fault.Is(err, fault.Conflict) {
-			return fmt.Errorf("note %s: %w", e.Kind, err)
-		}
-	}
-	return fault.Newf("note "+string(e.Kind), fault.Conflict, "%d races lost", raceMax)
-}
-
-// fanOut carries a user's pending facts to each of the user's sessions. They
-// stay pending until a pass that began after every index has caught up with
-// their writing has reached all (S2.4).
-func (a *App) fanOut(ctx context.Context, user string) error {
-	began := a.Now()
-	u, err := a.Store.User(ctx, user)
-	if err != nil || len(u.Pending) == 0 {
-		return err
-	}
-	var all []session.Session
-	err = pages(func(c string) (Page, error) { return a.Store.OfUser(ctx, user, c) }, func(s session.Session) { all = append(all, s) })
-	if err != nil {
-		return fmt.Errorf("fan out: %w", err)
-	}
-	var errs []error
-	for _, e := range u.Pending {
-		var ids []string
-		for _, s := range all {
-			if e.Run == (workload.Ref{}) || e.Run == s.Run.Ref() {
-				ids = append(ids, s.ID)
-			}
-		}
-		errs = append(errs, a.applyAll(ctx, ids, e))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("fan out: %w", err)
-	}
-	if began.Sub(u.PendingSince) < indexLag {
-		return nil
-	}
-	u.Version++
-	u.Pending, u.PendingSince = nil, time.Time{}
-	if err := a.Store.PutUser(ctx, u); err != nil && !fault.Is(err, fault.Conflict) {
-		return fmt.Errorf("fan out: %w", err)
-	}
-	return nil // a Conflict: a newer fact came; its own fan-out sees to both
 }

@@ -48,6 +48,7 @@ type Birth struct {
 type RunChange struct {
 	EventID     string
 	Observation workload.Observation
+	Part        workload.Ref // the job that a step of the pipeline runs; zero where the event names none
 }
 
 // ClusterChange is a state change of an EMR cluster.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"nightshift/internal/cadence"
@@ -17,6 +18,7 @@ type Round struct {
 	Done bool          // this execution has nothing more to do
 	Left int           // sessions that are alive (watch) or must still end (drain)
 	Wait time.Duration // until the next round
+	ETA  time.Duration // drain: until the last that must end has been asked to stop (S2.9)
 }
 
 // Watch is one round of the watch of an endpoint: list it, bring what was seen
@@ -36,7 +38,7 @@ func (a *App) Watch(ctx context.Context, endpoint string, generation int64) (Rou
 	if err := a.busy(ctx, endpoint, watching, generation); err != nil {
 		return Round{}, err
 	}
-	return Round{Left: left, Wait: cadence.Next(youngest)}, nil
+	return Round{Left: left, Wait: a.settings(endpoint).Next(youngest)}, nil
 }
 
 // look lists an endpoint once and applies what it saw through the one door. It
@@ -59,7 +61,8 @@ func (a *App) look(ctx context.Context, endpoint string) (live int, youngest tim
 	seen, errs := a.match(ctx, sessions, listing, began)
 	for _, s := range sessions {
 		if _, there := seen[s.ID]; !there && listing.Complete {
-			errs = append(errs, a.absent(ctx, engine, s))
+			_, err := a.absent(ctx, engine, s)
+			errs = append(errs, err)
 		}
 	}
 	if listing.Complete && errors.Join(errs...) == nil {
@@ -116,7 +119,7 @@ func (a *App) ages(ctx context.Context, endpoint string) (live int, youngest tim
 func (a *App) see(ctx context.Context, s session.Session, o workload.Observation, eventID string) error {
 	if s.Run.ID == "" {
 		var err error
-		if s, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: o.At, Run: o.Run.Ref(), Evidence: "found by its stamp"}); err != nil {
+		if s, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: o.At, Run: o.Run.Ref(), Cluster: o.Run.Cluster, Evidence: "found by its stamp"}); err != nil {
 			return err
 		}
 	}
@@ -124,12 +127,18 @@ func (a *App) see(ctx context.Context, s session.Session, o workload.Observation
 		return nil
 	}
 	if news(s, o) {
-		e := session.Event{ID: eventID, Kind: session.RunObserved, At: o.At, State: o.State, Run: o.Run.Ref(), Detail: o.Detail, MaxRuntime: o.Run.MaxRuntime, Evidence: "listing"}
+		e := session.Event{ID: eventID, Kind: session.RunObserved, At: o.At, State: o.State, Run: o.Run.Ref(), Detail: o.Detail, MaxRuntime: o.Run.MaxRuntime, Cluster: o.Run.Cluster, Evidence: "listing"}
 		if !o.RunningSince.IsZero() && o.State == workload.Running {
 			e.At = o.RunningSince
 		}
 		var err error
 		if s, err = a.Apply(ctx, s.ID, e); err != nil {
+			return err
+		}
+	}
+	if o.Stuck != "" && s.Status == session.Ending && s.End.Stuck != o.Stuck {
+		var err error
+		if s, err = a.Apply(ctx, s.ID, session.Event{Kind: session.StopStuck, At: o.At, Detail: o.Stuck, By: "nightshift", Evidence: "listing"}); err != nil {
 			return err
 		}
 	}
@@ -154,6 +163,8 @@ func news(s session.Session, o workload.Observation) bool {
 	case s.Status != session.Active:
 		return false
 	case s.Run.MaxRuntime == 0 && o.Run.MaxRuntime > 0:
+		return true
+	case s.Run.Cluster == "" && o.Run.Cluster != "":
 		return true
 	case o.State == workload.Running:
 		return s.RunningSince.IsZero() || !o.RunningSince.IsZero() && o.RunningSince.Before(s.RunningSince) || !s.Activity.At.IsZero() && !s.Activity.Busy
@@ -183,6 +194,9 @@ func (a *App) discover(ctx context.Context, o workload.Observation, began time.T
 		return nil // batches are listed, never owned
 	}
 	s, err := a.owner(ctx, o.Run.Ref(), o.Stamp)
+	if o.PartOf != "" && fault.Is(err, fault.NotFound) {
+		return nil // it is its pipeline's user's, and lives and dies with that
+	}
 	switch {
 	case fault.Is(err, fault.NotFound) && o.User == "":
 		return a.orphan(ctx, o)
@@ -204,9 +218,10 @@ func (a *App) discover(ctx context.Context, o workload.Observation, began time.T
 // stopped by us (S3.3).
 func (a *App) orphan(ctx context.Context, o workload.Observation) error {
 	id := "orphan/" + digest(o.Run.Endpoint, o.Run.ID)
-	flagged, err := a.Store.Mark(ctx, id)
-	if err != nil || !flagged.IsZero() {
-		return err
+	for _, mark := range []string{id, partMark(o.Run.Ref())} {
+		if flagged, err := a.Store.Mark(ctx, mark); err != nil || !flagged.IsZero() {
+			return err
+		}
 	}
 	// Said before it is noted: where one of the two fails, the next listing says
 	// it again, under the same id.
@@ -217,24 +232,31 @@ func (a *App) orphan(ctx context.Context, o workload.Observation) error {
 	return a.Store.SetMark(ctx, id, a.Now())
 }
 
+// partMark names the mark of a job that a step event said to be a pipeline's.
+// Events name jobs by their ARNs, which have names in lower case.
+func partMark(job workload.Ref) string {
+	return "part/" + digest(job.Endpoint, strings.ToLower(job.ID))
+}
+
 // absent handles a session whose run a complete listing lacks. Absence counts
-// only past a minimum age, and only when a describe confirms it.
-func (a *App) absent(ctx context.Context, engine Engine, s session.Session) error {
+// only past a minimum age, and only when a describe confirms it. It answers the
+// state described; "" where the run has no id to describe.
+func (a *App) absent(ctx context.Context, engine Engine, s session.Session) (workload.State, error) {
 	now := a.Now()
 	if s.Run.ID == "" {
-		return a.unstarted(ctx, s, now)
+		return "", a.unstarted(ctx, s, now)
 	}
 	o, err := engine.Describe(ctx, s.Run)
 	if err != nil {
-		return fmt.Errorf("describe run of session %s: %w", s.ID, err)
+		return "", fmt.Errorf("describe run of session %s: %w", s.ID, err)
 	}
 	if o.State == workload.Gone && now.Sub(latestOf(s.RecordedAt, s.StartAskedAt)) < cadence.MinimumAge {
-		return nil
+		return o.State, nil
 	}
 	if o.At.IsZero() {
 		o.At = now
 	}
-	return a.see(ctx, s, o, "")
+	return o.State, a.see(ctx, s, o, "")
 }
 
 // unstarted: no run carries the session's stamp. Where the engine was never

@@ -66,6 +66,9 @@ func (a *App) open(ctx context.Context, o session.Opening, lockable bool) (sessi
 		err = a.Store.Open(ctx, Opening{Session: next, Entry: entry, UserVersion: user.Version})
 		switch {
 		case err == nil:
+			if err := a.heldBack(ctx, next); err != nil {
+				a.Log.Warn("held user not noted", "session", next.ID, "error", err.Error())
+			}
 			return next, nil
 		case !errors.As(err, &conflict):
 			return session.Session{}, fmt.Errorf("open session: %w", err)
@@ -99,6 +102,18 @@ func heard(u session.UserFacts, run workload.Ref) []string {
 	}
 	return ids[max(0, len(ids)-session.RecentMax):]
 }
+
+// Who owns a run is believed in this order (S3.3; internal/decisions/0008):
+//
+//  1. the background token that AWS issued for it (runFact),
+//  2. the stamp that our start left on it (owner, find),
+//  3. onBehalfOf of the recorded call that started it (birth),
+//  4. its tag nightshift:user, and
+//  5. Livy's proxyUser or owner, both as Observation.User (discover);
+//  6. else it is an orphan, and never stopped by us (orphan).
+//
+// The claim that the first of them makes stands: later news never moves a run to
+// another user.
 
 // owner is the session that owns a run: by its claim, else by the stamp it
 // carries. NotFound where it has none.

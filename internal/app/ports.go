@@ -158,8 +158,9 @@ type Store interface {
 	// PutPolicy writes a policy whose stored version is p.Version-1.
 	PutPolicy(ctx context.Context, p session.Policy) error
 
-	// Park keeps an event that could not be used; the same ID is kept once.
-	Park(ctx context.Context, p Parked) error
+	// Park keeps an event that could not be used; the same ID is kept once. It
+	// answers whether it was kept now.
+	Park(ctx context.Context, p Parked) (fresh bool, err error)
 	// ParkedEvents lists what was parked, newest first.
 	ParkedEvents(ctx context.Context, cursor string) (parked []Parked, next string, err error)
 	// Sample counts an unrecognised kind of event and keeps one body of each
@@ -231,6 +232,33 @@ const (
 	UserDisabled UserStatus = "DISABLED"
 	UserDeleted  UserStatus = "DELETED"
 )
+
+// Users lists the whole directory.
+type Users interface {
+	// Users gives one page of at most 100 users, by id; next is "" at the end. A
+	// user whose status cannot be read is left out: the absence from a listing
+	// proves nothing.
+	Users(ctx context.Context, cursor string) (page map[string]UserStatus, next string, err error)
+}
+
+// SessionSource says which portal sessions are live: the portal, or the identity
+// provider behind it (S3.5c).
+type SessionSource interface {
+	// Source is whose names the ids are; they are compared only with interactive
+	// sessions of the same source.
+	Source() string
+	// Live lists the sessions that are live. Only a complete list says that one is
+	// over: where complete is false or err is not nil, absence proves nothing.
+	Live(ctx context.Context) (sessions []PortalSession, complete bool, err error)
+}
+
+// PortalSession is one session that a user has with the portal.
+type PortalSession struct {
+	ID         string
+	User       string
+	SignedInAt time.Time // zero: unknown
+	ExpiresAt  time.Time // zero: unknown
+}
 
 // Meter counts and measures; names are those of package obs.
 type Meter interface {

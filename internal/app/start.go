@@ -54,7 +54,7 @@ func (a *App) start(ctx context.Context, s session.Session, spec []byte) error {
 	if err != nil {
 		return fmt.Errorf("start run of session %s: %w", s.ID, err)
 	}
-	_, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: a.Now(), Run: run.Ref()})
+	_, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: a.Now(), Run: run.Ref(), Cluster: run.Cluster})
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"nightshift/internal/cadence"
 	"nightshift/internal/session"
@@ -12,15 +13,23 @@ import (
 // markReplay names the moment up to which identity events were replayed.
 const markReplay = "identity-replay"
 
+// sourceReplay is the source of events that are taken again from the event
+// history: each comes several times, and is counted at most once.
+const sourceReplay = "replay"
+
 // Sweep is the minute's round: the guarantee behind every fast path. Each part
 // is done even if another fails.
 func (a *App) Sweep(ctx context.Context) error {
+	seen := census{users: map[string]bool{}}
 	return errors.Join(
 		a.replay(ctx),
 		a.sweepDue(ctx),
-		a.sweepUsers(ctx),
+		a.sweepUsers(ctx, &seen),
 		a.sweepEffects(ctx),
-		a.sweepEndpoints(ctx),
+		a.sweepEndpoints(ctx, &seen),
+		// Last, because they wait for others: what ends their time ends nothing else.
+		a.checkPortal(ctx, seen),
+		a.checkIdentities(ctx, seen),
 	)
 }
 
@@ -36,8 +45,8 @@ func (a *App) sweepDue(ctx context.Context) error {
 	return a.applyAll(ctx, ids, session.Event{Kind: session.Tick, At: now, By: "nightshift", Evidence: "sweep"})
 }
 
-// sweepUsers completes the fan-out of facts about users.
-func (a *App) sweepUsers(ctx context.Context) error {
+// sweepUsers completes the fan-out of facts about users, domains and clusters.
+func (a *App) sweepUsers(ctx context.Context, seen *census) error {
 	var errs []error
 	cursor := ""
 	for {
@@ -46,6 +55,9 @@ func (a *App) sweepUsers(ctx context.Context) error {
 			return errors.Join(append(errs, fmt.Errorf("sweep users: %w", err))...)
 		}
 		for _, u := range users {
+			if user, held := strings.CutPrefix(u, heldFacts); held {
+				seen.users[user] = true
+			}
 			errs = append(errs, a.fanOut(ctx, u))
 		}
 		if next == "" {
@@ -78,26 +90,28 @@ func (a *App) sweepEffects(ctx context.Context) error {
 }
 
 // sweepEndpoints restarts watches and drains that died, and looks at endpoints
-// that have no live run (S3.5a).
-func (a *App) sweepEndpoints(ctx context.Context) error {
+// that have no live run (S3.5a). The walk over every live session is also the
+// census that the identity checks go by.
+func (a *App) sweepEndpoints(ctx context.Context, seen *census) error {
 	var errs []error
 	for _, id := range a.Endpoints {
 		errs = append(errs, a.register(ctx, id))
 	}
 	err := a.endpoints(ctx, func(e Endpoint) error {
-		errs = append(errs, a.sweepEndpoint(ctx, e))
+		errs = append(errs, a.sweepEndpoint(ctx, e, seen))
 		return nil
 	})
 	return errors.Join(append(errs, err)...)
 }
 
-func (a *App) sweepEndpoint(ctx context.Context, e Endpoint) error {
+func (a *App) sweepEndpoint(ctx context.Context, e Endpoint, seen *census) error {
 	now := a.Now()
 	sessions, err := a.live(ctx, e.ID)
 	if err != nil {
 		return err
 	}
-	var errs []error
+	seen.add(sessions)
+	errs := []error{a.warn(ctx, e, sessions)}
 	if len(sessions) > 0 && !now.Before(e.Watch.Until) {
 		errs = append(errs, a.ensure(ctx, e.ID, watching))
 	}
@@ -107,7 +121,7 @@ func (a *App) sweepEndpoint(ctx context.Context, e Endpoint) error {
 			break
 		}
 	}
-	if len(sessions) == 0 && now.Sub(e.LastListed) >= cadence.Settled {
+	if len(sessions) == 0 && now.Sub(e.LastListed) >= a.settings(e.ID).Settled {
 		_, _, err := a.look(ctx, e.ID)
 		errs = append(errs, err)
 	}
@@ -134,7 +148,7 @@ func (a *App) replay(ctx context.Context) error {
 	}
 	errs := make([]error, 0, len(bodies))
 	for _, body := range bodies {
-		errs = append(errs, a.Receive(ctx, "replay", body))
+		errs = append(errs, a.Receive(ctx, sourceReplay, body))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err

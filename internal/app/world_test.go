@@ -90,6 +90,9 @@ func indexLag(d time.Duration) setting {
 	}
 }
 
+// large gives pages of a size for thousands of sessions.
+func large(_ *world, o *[]memstore.Option) { *o = append(*o, memstore.WithPageSize(1000)) }
+
 func newWorld(t *testing.T, settings ...setting) *world {
 	t.Helper()
 	w := &world{t: t, now: began, sweepAt: began.Add(cadence.Sweep)}
@@ -97,7 +100,7 @@ func newWorld(t *testing.T, settings ...setting) *world {
 	for _, s := range settings {
 		s(w, &options)
 	}
-	w.store = memstore.New(append(options, memstore.WithPageSize(7))...)
+	w.store = memstore.New(append([]memstore.Option{memstore.WithPageSize(7)}, options...)...)
 	w.engine = &engine{w: w, runs: map[workload.Ref]*fakeRun{}, grace: 20 * time.Second}
 	w.identity = &identity{facts: map[string]session.Facts{sagemaker: classic, onEKS: yes, livy: yes}, status: map[string]app.UserStatus{}, access: map[string]session.Tri{}}
 	w.starter, w.waiters, w.says, w.meter = &starter{w: w, names: map[string]bool{}}, &waiters{}, &announcer{}, &meter{}
@@ -152,20 +155,27 @@ func (w *world) pass(d time.Duration) {
 	}
 }
 
-// next is the earliest thing to do.
+// next is the earliest thing to do: of several at once, what was put first.
 func (w *world) next() (time.Time, func()) {
 	var at time.Time
 	var do func()
+	first := -1
+	for i, d := range w.deeds {
+		if first < 0 || d.at.Before(w.deeds[first].at) {
+			first = i
+		}
+	}
+	if first >= 0 {
+		d := w.deeds[first]
+		at, do = d.at, func() {
+			w.deeds = slices.Delete(w.deeds, first, first+1)
+			d.do()
+		}
+	}
 	consider := func(t time.Time, f func()) {
 		if do == nil || t.Before(at) {
 			at, do = t, f
 		}
-	}
-	for i, d := range w.deeds {
-		consider(d.at, func() {
-			w.deeds = slices.Delete(w.deeds, i, i+1)
-			d.do()
-		})
 	}
 	for _, e := range w.executions {
 		if !e.over {
@@ -498,6 +508,10 @@ type identity struct {
 	history    []recorded
 	onFacts    func()
 	replayFrom []time.Time
+
+	asked    []string         // users asked for by a call each
+	accesses []string         // users whose assignments were asked for, with the application
+	statusOf map[string]error // what asking for one user answers
 }
 
 type recorded struct {
@@ -513,13 +527,18 @@ func (i *identity) Facts(_ context.Context, _ string, run workload.Run) (session
 }
 
 func (i *identity) Status(_ context.Context, user string) (app.UserStatus, error) {
+	i.asked = append(i.asked, user)
+	if err := i.statusOf[user]; err != nil {
+		return "", err
+	}
 	if s, ok := i.status[user]; ok {
 		return s, i.err
 	}
 	return app.UserEnabled, i.err
 }
 
-func (i *identity) Access(_ context.Context, user, _ string) (session.Tri, error) {
+func (i *identity) Access(_ context.Context, user, application string) (session.Tri, error) {
+	i.accesses = append(i.accesses, user+" "+application)
 	return i.access[user], i.err
 }
 
@@ -660,7 +679,10 @@ func parse(body []byte, received time.Time) (app.Message, error) {
 	}
 	switch {
 	case m.Unrecognised != "":
-		return app.Unrecognised{Kind: m.Unrecognised, Body: body, At: received}, nil
+		if m.At.IsZero() {
+			m.At = received
+		}
+		return app.Unrecognised{Kind: m.Unrecognised, Body: body, At: m.At}, nil
 	case m.User == "":
 		return nil, fault.Newf("parse event", fault.Invalid, "user: it is missing")
 	}

@@ -35,13 +35,8 @@ const (
 )
 
 // Next is the pause before an endpoint is listed again, given the age of its
-// youngest live run (S4.2).
-func Next(youngest time.Duration) time.Duration {
-	if youngest < YoungFor {
-		return Young
-	}
-	return Settled
-}
+// youngest live run (S4.2), where nothing else is set for the endpoint.
+func Next(youngest time.Duration) time.Duration { return Of("").Next(youngest) }
 
 // Rate is a token bucket: calls a second and how many may come at once.
 type Rate struct {
@@ -71,27 +66,16 @@ func (r Rate) Take(b Bucket, n int, now time.Time) (Bucket, bool) {
 	return b, true
 }
 
-// StopRate is how fast stop requests may be sent to an endpoint, by the api
-// part of its id. EMR on EKS: CancelJobRun refills at 1 a second, bucket 25
-// (EMR on EKS service quotas). SageMaker publishes no figure: 5 a second is
-// ours, adaptive downwards by throttling. Livy has none: a DELETE blocks, so
-// few at once. Notebook executions: EMR's usual 0.5 a second, bucket 5.
-func StopRate(api string) Rate {
-	switch api {
-	case "emr-containers":
-		return Rate{PerSecond: 1, Burst: 25}
-	case "sagemaker":
-		return Rate{PerSecond: 5, Burst: 10}
-	case "livy":
-		return Rate{PerSecond: 10, Burst: 20}
+// Until is how long it takes, from now on, until n more tokens have been taken,
+// when each is taken as soon as it is there.
+func (r Rate) Until(b Bucket, n int, now time.Time) time.Duration {
+	used := b.Used
+	if !b.At.IsZero() && now.After(b.At) {
+		used = max(0, used-now.Sub(b.At).Seconds()*r.PerSecond)
 	}
-	return Rate{PerSecond: 0.5, Burst: 5}
+	over := used + float64(n) - float64(r.Burst)
+	if over <= 0 || r.PerSecond <= 0 {
+		return 0
+	}
+	return time.Duration(over / r.PerSecond * float64(time.Second))
 }
-
-// StopParallel is how many stop requests may be under way at once on one
-// endpoint: a Livy DELETE blocks until the session is down.
-const StopParallel = 8
-
-// Capacity is how many live runs an endpoint may have so that all can be
-// stopped within the promise (S2.9): 660 s of its stop rate.
-func Capacity(api string) int { return int(660 * StopRate(api).PerSecond) }

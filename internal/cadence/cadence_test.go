@@ -92,19 +92,65 @@ func TestRate(t *testing.T) {
 // api has a rate that can stop anything at all.
 func TestS2_9Capacity(t *testing.T) {
 	t.Parallel()
-	for _, api := range []string{"livy", "emr-containers", "sagemaker", "emr-notebook", "what-nobody-knows"} {
-		r := StopRate(api)
-		if r.PerSecond <= 0 || r.Burst < 1 {
-			t.Errorf("%s: rate %+v stops nothing", api, r)
+	for _, api := range append(APIs(), "what-nobody-knows") {
+		e := Of(api)
+		if e.Stop.PerSecond <= 0 || e.Stop.Burst < 1 || e.Parallel < 1 || e.Page < 0 {
+			t.Errorf("%s: %+v stops nothing", api, e)
 		}
-		if want := int(660 * r.PerSecond); Capacity(api) != want {
-			t.Errorf("S2.9 the capacity of %s is %d, want %d", api, Capacity(api), want)
+		if want := int(660 * e.Stop.PerSecond); e.Capacity() != want {
+			t.Errorf("S2.9 the capacity of %s is %d, want %d", api, e.Capacity(), want)
+		}
+		if e.Young != 60*time.Second || e.Settled != 300*time.Second {
+			t.Errorf("S3.5 %s is listed each %s, then each %s", api, e.Young, e.Settled)
 		}
 	}
-	if r := StopRate("emr-containers"); r != (Rate{PerSecond: 1, Burst: 25}) {
+	if r := Of("emr-containers").Stop; r != (Rate{PerSecond: 1, Burst: 25}) {
 		t.Errorf("EMR on EKS cancels 1 a second, burst 25; not %+v", r)
 	}
-	if StopParallel < 1 {
-		t.Error("no stop request may be under way")
+	if len(APIs()) != len(table) {
+		t.Errorf("%d apis have numbers, %d are listed", len(table), len(APIs()))
+	}
+	if got := Of("what-nobody-knows"); got != Of("emr-notebook") {
+		t.Errorf("an unknown api gets %+v", got)
+	}
+}
+
+// TestUntil: it says when n tokens will have been taken, whatever is in the
+// bucket; taking them as they come takes as long.
+func TestUntil(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 11, 20, 18, 0, 0, 0, time.UTC)
+	r := Rate{PerSecond: 1, Burst: 25}
+	for _, c := range []struct {
+		name string
+		b    Bucket
+		n    int
+		now  time.Time
+		want time.Duration
+	}{
+		{"nothing", Bucket{}, 0, start, 0},
+		{"a burst", Bucket{}, 25, start, 0},
+		{"one more", Bucket{}, 26, start, time.Second},
+		{"two thousand", Bucket{}, 2000, start, 1975 * time.Second},
+		{"an empty bucket", Bucket{Used: 25, At: start}, 10, start, 10 * time.Second},
+		{"half refilled", Bucket{Used: 25, At: start}, 10, start.Add(5 * time.Second), 5 * time.Second},
+		{"a clock that goes back", Bucket{Used: 25, At: start}, 10, start.Add(-time.Hour), 10 * time.Second},
+	} {
+		if got := r.Until(c.b, c.n, c.now); got != c.want {
+			t.Errorf("S2.9 %s: %s, want %s", c.name, got, c.want)
+		}
+	}
+	if got := (Rate{}).Until(Bucket{}, 10, start); got != 0 {
+		t.Errorf("no rate at all: %s", got)
+	}
+}
+
+// TestS3_5IdentityPeriod: max(60 s, users ÷ rate).
+func TestS3_5IdentityPeriod(t *testing.T) {
+	t.Parallel()
+	for users, want := range map[int]time.Duration{0: time.Minute, 1: time.Minute, 1000: time.Minute, 1200: time.Minute, 1201: 2 * time.Minute, 20_000: 17 * time.Minute} {
+		if got := IdentityPeriod(users); got != want {
+			t.Errorf("S3.5 %d users: each %s, want %s", users, got, want)
+		}
 	}
 }

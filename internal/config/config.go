@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The variables. Region is set by Lambda itself and cannot be set by a
@@ -27,11 +29,14 @@ const (
 	IdentityRegion  = "NIGHTSHIFT_IDENTITY_REGION"   // Identity Center's region; optional: the function's own
 	Endpoints       = "NIGHTSHIFT_ENDPOINTS"         // JSON list of the endpoints and their facts
 	LogLevel        = "NIGHTSHIFT_LOG_LEVEL"         // debug, info, warn or error; optional: info
+	FactsAge        = "NIGHTSHIFT_FACTS_AGE"         // how old an application's setting may be believed where it cannot be read; optional: 5m
+	SessionsURL     = "NIGHTSHIFT_SESSIONS_URL"      // HTTPS endpoint that lists live portal sessions; optional: there is none
+	SessionsToken   = "NIGHTSHIFT_SESSIONS_TOKEN"    // bearer token for it, shown to everyone who may read the function's settings; optional: none
 )
 
 // Variables lists every variable that a deployment may set.
 func Variables() []string {
-	return []string{Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, IdentityStoreID, IdentityRegion, Endpoints, LogLevel}
+	return []string{Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, IdentityStoreID, IdentityRegion, Endpoints, LogLevel, FactsAge, SessionsURL, SessionsToken}
 }
 
 // needs says which variables each function must have, besides Region. A
@@ -83,6 +88,9 @@ type Config struct {
 	IdentityRegion  string
 	Endpoints       []Endpoint
 	LogLevel        slog.Level
+	FactsAge        time.Duration // 0: the default
+	SessionsURL     string        // "": there is no session source
+	SessionsToken   string
 }
 
 // Load reads the environment. Every variable that is set is checked; needed
@@ -101,6 +109,13 @@ func Load(getenv func(string) string, needed ...string) (Config, error) {
 		IdentityStoreID: r.text(IdentityStoreID, storeForm, "the id of an identity store: d- and 10 letters or digits, or a UUID"),
 		IdentityRegion:  r.text(IdentityRegion, regionForm, `a region such as "us-east-1"`),
 		LogLevel:        r.level(),
+		FactsAge:        r.age(),
+		SessionsURL:     r.sessionsURL(),
+		SessionsToken:   r.value(SessionsToken, "a bearer token"),
+	}
+	if c.SessionsToken != "" && !tokenForm.MatchString(c.SessionsToken) {
+		r.failf(SessionsToken, "cannot be sent; it must be a bearer token: letters, digits and -._~+/=.") // and is not repeated here
+		c.SessionsToken = ""
 	}
 	if c.IdentityRegion == "" {
 		c.IdentityRegion = c.Region
@@ -117,6 +132,40 @@ var (
 	machineForm = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:stateMachine:[A-Za-z0-9_-]{1,80}$`)
 	storeForm   = regexp.MustCompile(`^(d-[0-9a-z]{10}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 )
+
+// tokenForm is RFC 6750's b64token.
+var tokenForm = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
+
+// The bounds of FactsAge: below, each answer would be asked for again; above, a
+// switch that was turned would be believed too long.
+const factsAgeMin, factsAgeMax = time.Minute, time.Hour
+
+func (r *reader) age() time.Duration {
+	const allowed = "a duration from 1m to 1h"
+	v := r.value(FactsAge, allowed)
+	if v == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < factsAgeMin || d > factsAgeMax {
+		r.failf(FactsAge, "is %q; it must be %s.", v, allowed)
+		return 0
+	}
+	return d
+}
+
+func (r *reader) sessionsURL() string {
+	const allowed = `the address of an HTTPS endpoint without user name and password, such as "https://portal.example.com/sessions"`
+	v := r.value(SessionsURL, allowed)
+	if v == "" {
+		return ""
+	}
+	if u, err := url.Parse(v); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		r.failf(SessionsURL, "is not usable; it must be %s.", allowed) // it may have a password in it
+		return ""
+	}
+	return v
+}
 
 // reader collects faults instead of stopping at the first.
 type reader struct {

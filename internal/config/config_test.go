@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"nightshift/internal/cadence"
 	"nightshift/internal/config"
 	"nightshift/internal/session"
 )
@@ -34,6 +36,9 @@ func complete() map[string]string {
 		config.IdentityRegion:  "eu-west-1",
 		config.Endpoints:       list,
 		config.LogLevel:        "warn",
+		config.FactsAge:        "10m",
+		config.SessionsURL:     "https://portal.example.com/sessions?tenant=one",
+		config.SessionsToken:   "abc-123==",
 	}
 }
 
@@ -57,20 +62,22 @@ func TestComplete(t *testing.T) {
 		RunMachine:   "arn:aws:states:us-east-1:123456789012:stateMachine:run",
 
 		IdentityStoreID: "d-1234567890", IdentityRegion: "eu-west-1", LogLevel: slog.LevelWarn,
+		FactsAge: 10 * time.Minute, SessionsURL: "https://portal.example.com/sessions?tenant=one", SessionsToken: "abc-123==",
 		Endpoints: []config.Endpoint{
 			{
 				ID: "livy/j-1YONHTCP3YZKC", API: "livy", URL: "https://ip-10-0-0-1.ec2.internal:8998",
 				ApplicationARN: "arn:aws:sso::123456789012:application/ssoins-1111222233334444/apl-aaaabbbbccccdddd",
+				Cadence:        cadence.Of("livy"),
 				Facts: session.Facts{
 					IdentityPropagation: session.On, ClusterBackground: session.On, ReleaseLabel: "emr-7.11.0",
 					BootstrapConfirmed: session.Off, UnifiedStudioLaunch: session.On,
 				},
 			},
 			{
-				ID: "emr-containers/123456789012/us-east-1", API: "emr-containers", Region: "us-east-1",
+				ID: "emr-containers/123456789012/us-east-1", API: "emr-containers", Region: "us-east-1", Cadence: cadence.Of("emr-containers"),
 				Facts: session.Facts{IdentityPropagation: session.Off}, VirtualClusters: []string{"abc123"},
 			},
-			{ID: "sagemaker/123456789012/eu-west-1", API: "sagemaker", Region: "eu-west-1"},
+			{ID: "sagemaker/123456789012/eu-west-1", API: "sagemaker", Region: "eu-west-1", Cadence: cadence.Of("sagemaker")},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -82,6 +89,9 @@ func TestOptional(t *testing.T) {
 	got, err := config.Load(func(v string) string { return map[string]string{config.Region: "us-east-1"}[v] })
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got.FactsAge != 0 || got.SessionsURL != "" || got.SessionsToken != "" {
+		t.Errorf("facts age %s, sessions %q %q", got.FactsAge, got.SessionsURL, got.SessionsToken)
 	}
 	if got.IdentityRegion != "us-east-1" || got.LogLevel != slog.LevelInfo {
 		t.Errorf("identity region %q, log level %s", got.IdentityRegion, got.LogLevel)
@@ -119,6 +129,11 @@ func TestFaults(t *testing.T) {
 		{"machine", config.WatchMachine, "watch", "NIGHTSHIFT_WATCH_MACHINE_ARN is \"watch\"; it must be the ARN of a state machine"},
 		{"identity store", config.IdentityStoreID, "store", "NIGHTSHIFT_IDENTITY_STORE_ID"},
 		{"level", config.LogLevel, "loud", "NIGHTSHIFT_LOG_LEVEL is \"loud\"; it must be debug, info, warn or error."},
+		{"facts age", config.FactsAge, "2h", "NIGHTSHIFT_FACTS_AGE is \"2h\"; it must be a duration from 1m to 1h."},
+		{"facts age without a unit", config.FactsAge, "60", "it must be a duration"},
+		{"sessions in the clear", config.SessionsURL, "http://portal.example.com", "NIGHTSHIFT_SESSIONS_URL is not usable; it must be the address of an HTTPS endpoint"},
+		{"sessions with a password", config.SessionsURL, "https://a:b@portal.example.com", "without user name and password"},
+		{"token", config.SessionsToken, "a:b@ token", "NIGHTSHIFT_SESSIONS_TOKEN cannot be sent"},
 		{"no JSON", config.Endpoints, "livy", "NIGHTSHIFT_ENDPOINTS cannot be read"},
 		{"null", config.Endpoints, "null", "it is null"},
 		{"more than the list", config.Endpoints, "[] []", "something follows the list"},
@@ -126,7 +141,7 @@ func TestFaults(t *testing.T) {
 		{"twice", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1"},{"endpoint":"sagemaker/123456789012/us-east-1"}]`,
 			"NIGHTSHIFT_ENDPOINTS[1].endpoint is \"sagemaker/123456789012/us-east-1\", which is in the list already"},
 		{"unknown api", config.Endpoints, `[{"endpoint":"glue/123456789012/us-east-1"}]`, "it must be livy/<cluster>, or emr-containers"},
-		{"an api without an engine", config.Endpoints, `[{"endpoint":"emr-notebook/123456789012/us-east-1"}]`, "it must be livy/<cluster>, or emr-containers"},
+		{"an api without an engine", config.Endpoints, `[{"endpoint":"emr-serverless/123456789012/us-east-1"}]`, "it must be livy/<cluster>, or emr-containers"},
 		{"no region", config.Endpoints, `[{"endpoint":"sagemaker/123456789012"}]`, "NIGHTSHIFT_ENDPOINTS[0].endpoint"},
 		{"another account's", config.Endpoints, `[{"endpoint":"sagemaker/210987654321/us-east-1"}]`, "is of account 210987654321; it must be of 123456789012"},
 		{"Livy without address", config.Endpoints, `[{"endpoint":"livy/j-1"}]`, "NIGHTSHIFT_ENDPOINTS[0].url must be the address"},
@@ -136,6 +151,27 @@ func TestFaults(t *testing.T) {
 		{"application", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","applicationArn":"apl-1"}]`, "applicationArn is \"apl-1\""},
 		{"release", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","releaseLabel":"7.11"}]`, `releaseLabel is "7.11"`},
 		{"virtual clusters of another api", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","virtualClusters":["a"]}]`, "only endpoints of emr-containers"},
+		{"notebooks of another account", config.Endpoints, `[{"endpoint":"emr-notebook/210987654321/us-east-1"}]`, "is of account 210987654321"},
+		{"notebooks with an address", config.Endpoints, `[{"endpoint":"emr-notebook/123456789012/us-east-1","url":"https://h"}]`, "only endpoints of livy have one"},
+		{"notebooks with a role", config.Endpoints, `[{"endpoint":"emr-notebook/123456789012/us-east-1","executionRoleArn":"arn:aws:iam::123456789012:role/x"}]`,
+			"NIGHTSHIFT_ENDPOINTS[0].executionRoleArn is given; only endpoints of livy have one."},
+		{"a doAs of another api", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","livyDoAs":"ana"}]`, "livyDoAs is given; only endpoints of livy have one."},
+		{"role", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","executionRoleArn":"analyst"}]`, `executionRoleArn is "analyst"; it must be the ARN of a role`},
+		{"role of no cluster", config.Endpoints, `[{"endpoint":"livy/lab","url":"https://h","executionRoleArn":"arn:aws:iam::123456789012:role/x"}]`, "only a cluster of EMR has credentials"},
+		{"role in the clear", config.Endpoints, `[{"endpoint":"livy/j-1","url":"http://h","executionRoleArn":"arn:aws:iam::123456789012:role/x"}]`, "must not travel in the clear"},
+		{"authorities that are none", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","livyCA":"MIIB"}]`, "livyCA cannot be read"},
+		{"a key", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","livyCA":"-----BEGIN PRIVATE KEY-----\nYTpiQA==\n-----END PRIVATE KEY-----\n"}]`, "livyCA has a block of another type, private key"},
+		{"no certificate in it", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","livyCA":"-----BEGIN CERTIFICATE-----\nYTpiQA==\n-----END CERTIFICATE-----\n"}]`, "livyCA has a certificate that cannot be read"},
+		{"authorities twice", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","livyCA":` + authority + `,"livyCAFile":"ca.pem"}]`, "livyCAFile is given besides livyCA"},
+		{"authorities in the clear", config.Endpoints, `[{"endpoint":"livy/j-1","url":"http://h","livyCAFile":"ca.pem"}]`, "no certificate to check"},
+		{"doAs", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","livyDoAs":"a&b"}]`, `livyDoAs is "a&b"; it must be the name of a user of Livy`},
+		{"no stops at all", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","stopsPerSecond":0}]`, "stopsPerSecond is 0; it must be more than 0 and at most 100."},
+		{"burst", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","stopBurst":0}]`, "stopBurst is 0; it must be a whole number from 1 to 1000."},
+		{"at once", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","stopsAtOnce":65}]`, "stopsAtOnce is 65"},
+		{"page size of another api", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","pageSize":50}]`, "pageSize is given; only endpoints of livy have one to set."},
+		{"page size", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","pageSize":0}]`, "pageSize is 0"},
+		{"looked at too seldom", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","settledSeconds":301}]`, "settledSeconds is 301; it must be a whole number from 10 to 300."},
+		{"young ones looked at too seldom", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","settledSeconds":30}]`, "youngSeconds is 60 and settledSeconds is 30"},
 		{"virtual cluster", config.Endpoints, `[{"endpoint":"emr-containers/123456789012/us-east-1","virtualClusters":["A/B"]}]`, `virtualClusters has "A/B"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -2,7 +2,9 @@ package config
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -11,19 +13,32 @@ import (
 	"slices"
 	"strings"
 
+	"nightshift/internal/cadence"
 	"nightshift/internal/session"
 )
 
 // Endpoint is one endpoint to look at, and what an administrator knows of it
 // that no API tells, or none that a function should be allowed to call.
 type Endpoint struct {
-	ID              string        // "<api>/<account or cluster>[/<region>]"
-	API             string        // the part of ID before the first slash
-	Region          string        // "" for Livy
-	URL             string        // Livy: where the server is, "https://host:8998"; "" otherwise
-	ApplicationARN  string        // of Identity Center; "" is unknown
-	Facts           session.Facts // all but Instance and ApplicationBackground, which are read
-	VirtualClusters []string      // EMR on EKS: those to list; none means all
+	ID              string           // "<api>/<account or cluster>[/<region>]"
+	API             string           // the part of ID before the first slash
+	Region          string           // "" for Livy
+	URL             string           // Livy: where the server is, "https://host:8998"; "" otherwise
+	ApplicationARN  string           // of Identity Center; "" is unknown
+	Facts           session.Facts    // all but Instance and ApplicationBackground, which are read
+	VirtualClusters []string         // EMR on EKS: those to list; none means all
+	Livy            LivyAccess       // Livy only
+	Cadence         cadence.Endpoint // how fast it may be used and how often it is listed
+}
+
+// LivyAccess is how a Livy server is reached. The zero value: without
+// authentication, trusting the system's authorities, in nobody's name.
+type LivyAccess struct {
+	Cluster string // the EMR cluster that asks for credentials; "" where Role is
+	Role    string // ARN of the runtime role to ask EMR for credentials with (GetClusterSessionCredentials); ""
+	CA      string // certificates of the authorities that vouch for the server, PEM; ""
+	CAFile  string // the same in a file that the function carries; at most one of the two is given
+	DoAs    string // the user in whose name requests are made (Livy's doAs); ""
 }
 
 // The APIs that an endpoint can belong to, those that have an engine; the words
@@ -32,6 +47,7 @@ type Endpoint struct {
 const (
 	apiLivy          = "livy"
 	apiEMRContainers = "emr-containers"
+	apiEMRNotebook   = "emr-notebook"
 	apiSageMaker     = "sagemaker"
 )
 
@@ -47,6 +63,11 @@ type endpoint struct {
 	UnifiedStudioCluster tri      `json:"unifiedStudioCluster"`
 	UnifiedStudioLaunch  tri      `json:"unifiedStudioLaunch"`
 	VirtualClusters      []string `json:"virtualClusters"`
+	ExecutionRoleARN     string   `json:"executionRoleArn"`
+	LivyCA               string   `json:"livyCA"`
+	LivyCAFile           string   `json:"livyCAFile"`
+	LivyDoAs             string   `json:"livyDoAs"`
+	settings
 }
 
 // tri is "on", "off" or "unknown"; absent is unknown.
@@ -74,7 +95,11 @@ const (
 var (
 	clusterForm        = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 	virtualClusterForm = regexp.MustCompile(`^[0-9a-z]{1,64}$`)
-	releaseForm        = regexp.MustCompile(`^emr-\d+\.\d+(\.(\d+|x))?(-latest)?$`)
+	// The clusters that EMR knows by their id.
+	emrClusterForm = regexp.MustCompile(`^j-[0-9A-Z]{1,64}$`)
+	roleForm       = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$`)
+	doAsForm       = regexp.MustCompile(`^[A-Za-z0-9._@-]{1,128}$`)
+	releaseForm    = regexp.MustCompile(`^emr-\d+\.\d+(\.(\d+|x))?(-latest)?$`)
 	// API reference of Identity Center, GetApplicationSessionConfiguration.
 	applicationForm = regexp.MustCompile(`^arn:aws(-[a-z]{1,5}){0,3}:sso::\d{12}:application/(sso)?ins-[a-zA-Z0-9-.]{16}/apl-[a-zA-Z0-9]{16}$`)
 )
@@ -146,6 +171,7 @@ func (e endpointReader) endpoint(raw endpoint, account string) Endpoint {
 		},
 	}
 	out.API, out.Region = e.id(raw.Endpoint, account)
+	out.Cadence = e.settings(raw.settings, out.API)
 	if raw.ApplicationARN != "" && !applicationForm.MatchString(raw.ApplicationARN) {
 		e.failf("applicationArn", "is %q; it must be the ARN of an application of Identity Center, arn:aws:sso::<account>:application/ssoins-<16>/apl-<16>.", raw.ApplicationARN)
 	}
@@ -158,6 +184,17 @@ func (e endpointReader) endpoint(raw endpoint, account string) Endpoint {
 	}
 	if len(raw.VirtualClusters) > 0 && out.API != apiEMRContainers {
 		e.failf("virtualClusters", "is given; only endpoints of emr-containers have virtual clusters.")
+	}
+	if livy {
+		out.Livy = e.livy(raw)
+	} else {
+		for field, value := range map[string]string{
+			"executionRoleArn": raw.ExecutionRoleARN, "livyCA": raw.LivyCA, "livyCAFile": raw.LivyCAFile, "livyDoAs": raw.LivyDoAs,
+		} {
+			if value != "" {
+				e.failf(field, "is given; only endpoints of livy have one.")
+			}
+		}
 	}
 	for _, v := range raw.VirtualClusters {
 		if !virtualClusterForm.MatchString(v) {
@@ -181,14 +218,14 @@ func (e endpointReader) id(id, account string) (api, region string) {
 	switch {
 	case parts[0] == apiLivy && len(parts) == 2 && clusterForm.MatchString(parts[1]):
 		return apiLivy, ""
-	case slices.Contains([]string{apiEMRContainers, apiSageMaker}, parts[0]) && len(parts) == 3 &&
+	case slices.Contains([]string{apiEMRContainers, apiEMRNotebook, apiSageMaker}, parts[0]) && len(parts) == 3 &&
 		accountForm.MatchString(parts[1]) && regionForm.MatchString(parts[2]):
 		if account != "" && parts[1] != account {
 			e.failf("endpoint", "is of account %s; it must be of %s, the account of %s.", parts[1], account, Account)
 		}
 		return parts[0], parts[2]
 	}
-	e.failf("endpoint", "is %q; it must be livy/<cluster>, or emr-containers or sagemaker followed by /<account>/<region>.", id)
+	e.failf("endpoint", "is %q; it must be livy/<cluster>, or emr-containers, emr-notebook or sagemaker followed by /<account>/<region>.", id)
 	return "", ""
 }
 
@@ -204,5 +241,61 @@ func (e endpointReader) url(raw string, livy bool) {
 	case u.User != nil:
 		// Variables of a function are shown to everyone who may read its settings.
 		e.failf("url", "has a user name or password in it; it must have none.")
+	}
+}
+
+// livy reads how a Livy server is reached. Names and certificates are settings;
+// a password is not: EMR gives one for an hour or so to who may have it.
+func (e endpointReader) livy(raw endpoint) LivyAccess {
+	l := LivyAccess{Role: raw.ExecutionRoleARN, CA: raw.LivyCA, CAFile: raw.LivyCAFile, DoAs: raw.LivyDoAs}
+	secure := strings.HasPrefix(raw.URL, "https://")
+	if l.Role != "" {
+		_, l.Cluster, _ = strings.Cut(raw.Endpoint, "/")
+		switch {
+		case !roleForm.MatchString(l.Role):
+			e.failf("executionRoleArn", "is %q; it must be the ARN of a role, arn:aws:iam::<account>:role/<name>.", l.Role)
+		case !emrClusterForm.MatchString(l.Cluster):
+			e.failf("executionRoleArn", "is given for livy/%s; only a cluster of EMR has credentials, and its id is written j-<letters and digits>.", l.Cluster)
+		case !secure:
+			e.failf("executionRoleArn", "is given with an address that is not https; a password must not travel in the clear.")
+		}
+	}
+	if (l.CA != "" || l.CAFile != "") && !secure {
+		e.failf("livyCA", "or livyCAFile is given with an address that is not https, where there is no certificate to check.")
+	}
+	if l.CA != "" && l.CAFile != "" {
+		e.failf("livyCAFile", "is given besides livyCA; at most one of them may be.")
+	}
+	if l.CA != "" {
+		e.authorities(l.CA)
+	}
+	if l.DoAs != "" && !doAsForm.MatchString(l.DoAs) {
+		e.failf("livyDoAs", "is %q; it must be the name of a user of Livy: 1 to 128 letters, digits, '.', '_', '-' and '@'.", l.DoAs)
+	}
+	return l
+}
+
+// authorities checks the certificates, and never repeats them: somebody may have
+// put a key there.
+func (e endpointReader) authorities(text string) {
+	const form = "it must be one or more certificates in PEM form (-----BEGIN CERTIFICATE-----)."
+	rest := []byte(text)
+	for n := 0; ; n++ {
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		switch {
+		case block == nil && (n == 0 || len(bytes.TrimSpace(rest)) > 0):
+			e.failf("livyCA", "cannot be read; "+form)
+			return
+		case block == nil:
+			return
+		case block.Type != "CERTIFICATE":
+			e.failf("livyCA", "has a block of another type, %s; "+form, strings.ToLower(block.Type))
+			return
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			e.failf("livyCA", "has a certificate that cannot be read; "+form)
+			return
+		}
 	}
 }

@@ -33,11 +33,12 @@ func conformStream(t *testing.T, e engine) {
 	ctx := t.Context()
 	s := fresh(t, e.db, "stream")
 	written := life(t, s)
+	_, parked := s.Park(ctx, app.Parked{ID: "e", Body: "\xff", At: base})
 	for _, err := range []error{
+		parked,
 		s.Finish(ctx, "s", 1), // changes an entry: not a new one
 		s.PutUser(ctx, session.UserFacts{User: "ana", Version: 1}),
 		s.PutEndpoint(ctx, app.Endpoint{ID: place, Version: 1}),
-		s.Park(ctx, app.Parked{ID: "e", Body: "\xff", At: base}),
 		s.SetMark(ctx, "replay", base),
 	} {
 		if err != nil {

@@ -28,6 +28,7 @@ type runDoc struct {
 	Application workload.Application `json:"application,omitzero"`
 	MaxRuntime  time.Duration        `json:"maxRuntimeNs,omitzero"`
 	Domain      string               `json:"domain,omitzero"`
+	Cluster     string               `json:"cluster,omitzero"`
 }
 
 type refDoc struct {
@@ -84,6 +85,8 @@ type endDoc struct {
 	Asked     time.Time     `json:"asked,omitzero"`
 	AskedLast time.Time     `json:"askedLast,omitzero"`
 	Confirmed time.Time     `json:"confirmed,omitzero"`
+	Refused   time.Time     `json:"refused,omitzero"`
+	Stuck     string        `json:"stuck,omitzero"`
 }
 
 type sessionDoc struct {
@@ -162,13 +165,14 @@ type eventDoc struct {
 	Detail      string         `json:"detail,omitzero"`
 	Token       string         `json:"token,omitzero"`
 	MaxRuntime  time.Duration  `json:"maxRuntimeNs,omitzero"`
+	Cluster     string         `json:"cluster,omitzero"`
 }
 
 func eventToDoc(e session.Event) eventDoc {
 	return eventDoc{
 		ID: e.ID, Kind: e.Kind, At: e.At, Known: e.Known, User: e.User, By: e.By, Evidence: e.Evidence,
 		Interactive: interactiveDoc(e.Interactive), Run: refDoc(e.Run), Domain: e.Domain, Since: e.Since, Busy: e.Busy,
-		State: e.State, Detail: e.Detail, Token: e.Token, MaxRuntime: e.MaxRuntime,
+		State: e.State, Detail: e.Detail, Token: e.Token, MaxRuntime: e.MaxRuntime, Cluster: e.Cluster,
 	}
 }
 
@@ -176,7 +180,7 @@ func (d eventDoc) event() session.Event {
 	return session.Event{
 		ID: d.ID, Kind: d.Kind, At: d.At, Known: d.Known, User: d.User, By: d.By, Evidence: d.Evidence,
 		Interactive: session.InteractiveSession(d.Interactive), Run: workload.Ref(d.Run), Domain: d.Domain, Since: d.Since, Busy: d.Busy,
-		State: d.State, Detail: d.Detail, Token: d.Token, MaxRuntime: d.MaxRuntime,
+		State: d.State, Detail: d.Detail, Token: d.Token, MaxRuntime: d.MaxRuntime, Cluster: d.Cluster,
 	}
 }
 

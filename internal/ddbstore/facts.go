@@ -249,31 +249,32 @@ func expiry(at time.Time) types.AttributeValue {
 }
 
 // Park implements app.Store; a body beyond bodyMax is cut. It is kept for
-// schema.Retention days.
-func (s *Store) Park(ctx context.Context, p app.Parked) error {
+// schema.Retention days. A call repeated by the SDK because its answer was lost
+// answers that the event was there.
+func (s *Store) Park(ctx context.Context, p app.Parked) (bool, error) {
 	const op = "ddbstore: park event"
 	if err := checkID(op, "event id", p.ID); err != nil {
-		return err
+		return false, err
 	}
 	a := parkedOf(p.ID)
 	it, err := fresh(op, a, parkedDoc{ID: p.ID, Source: p.Source, Reason: p.Reason, At: p.At})
 	if err != nil {
-		return err
+		return false, err
 	}
 	it[attrBody] = &types.AttributeValueMemberB{Value: []byte(p.Body[:min(len(p.Body), bodyMax)])}
 	it[schema.TTLAttribute] = expiry(p.At)
 	place(it, schema.GSI1, "PARKED", a.sorted(p.At))
 	if err := fits(op, "parked event "+p.ID, it); err != nil {
-		return err
+		return false, err
 	}
 	err = s.write(ctx, func() error {
 		_, err := s.api.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: it, ConditionExpression: aws.String(absent)})
 		return err
 	})
 	if conditionFailed(err) {
-		return nil
+		return false, nil
 	}
-	return classify(op, err)
+	return err == nil, classify(op, err)
 }
 
 func decodeParked(op string, it item) (app.Parked, error) {

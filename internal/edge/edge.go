@@ -158,6 +158,7 @@ type DrainOutput struct {
 	Done        bool  `json:"done"`
 	Left        int   `json:"left"`
 	WaitSeconds int64 `json:"waitSeconds"`
+	ETASeconds  int64 `json:"etaSeconds"` // until the last has been asked to stop (S2.9); 0: all have been
 }
 
 // ObserveEndpoint is one round of a watch.
@@ -172,7 +173,7 @@ func ObserveEndpoint(a *app.App) func(context.Context, EndpointInput) (WatchOutp
 func DrainEndpoint(a *app.App) func(context.Context, EndpointInput) (DrainOutput, error) {
 	return func(ctx context.Context, in EndpointInput) (DrainOutput, error) {
 		r, err := a.Drain(ctx, in.Endpoint, in.Generation)
-		return DrainOutput{Done: r.Done, Left: r.Left, WaitSeconds: int64(r.Wait / time.Second)}, typed(err)
+		return DrainOutput{Done: r.Done, Left: r.Left, WaitSeconds: int64(r.Wait / time.Second), ETASeconds: int64(r.ETA / time.Second)}, typed(err)
 	}
 }
 

@@ -317,11 +317,11 @@ func TestContracts(t *testing.T) {
 	if got, want := invoke(t, edge.ObserveEndpoint(a), `{"endpoint":"`+endpoint+`","generation":1}`), `{"done":false,"live":1,"waitSeconds":60}`; got != want {
 		t.Errorf("observe-endpoint\ngot  %s\nwant %s", got, want)
 	}
-	if got, want := invoke(t, edge.DrainEndpoint(a), `{"endpoint":"`+endpoint+`","generation":2}`), `{"done":false,"left":0,"waitSeconds":5}`; got != want {
+	if got, want := invoke(t, edge.DrainEndpoint(a), `{"endpoint":"`+endpoint+`","generation":2}`), `{"done":false,"left":0,"waitSeconds":5,"etaSeconds":0}`; got != want {
 		t.Errorf("drain-endpoint\ngot  %s\nwant %s", got, want)
 	}
 	// An older generation is done: a newer one holds the lease.
-	if got, want := invoke(t, edge.DrainEndpoint(a), `{"endpoint":"`+endpoint+`","generation":1}`), `{"done":true,"left":0,"waitSeconds":0}`; got != want {
+	if got, want := invoke(t, edge.DrainEndpoint(a), `{"endpoint":"`+endpoint+`","generation":1}`), `{"done":true,"left":0,"waitSeconds":0,"etaSeconds":0}`; got != want {
 		t.Errorf("drain-endpoint, taken over\ngot  %s\nwant %s", got, want)
 	}
 	if got := invoke(t, edge.Schedule(a), `{"version":"0","source":"aws.scheduler"}`); got != "" && got != "null" {

@@ -123,6 +123,9 @@ func (i *Identity) assigned(ctx context.Context, application, principal string, 
 		Filter: &ssotypes.ListApplicationAssignmentsFilter{ApplicationArn: aws.String(application)},
 	}
 	for range pagesMax {
+		if err := i.assignments.wait(ctx, i.Settings); err != nil {
+			return false, fault.New(op, fault.Unknown, err)
+		}
 		out, err := i.center.ListApplicationAssignmentsForPrincipal(ctx, in)
 		if err != nil {
 			return false, classify(op, err)
@@ -163,6 +166,9 @@ func (i *Identity) groups(ctx context.Context, user string) ([]string, error) {
 	}
 	var all []string
 	for range pagesMax {
+		if err := i.memberships.wait(ctx, i.Settings); err != nil {
+			return nil, fault.New(op, fault.Unknown, err)
+		}
 		out, err := i.directory.ListGroupMembershipsForMember(ctx, in)
 		var missing *storetypes.ResourceNotFoundException
 		if errors.As(err, &missing) && missing.ResourceType == storetypes.ResourceTypeUser {

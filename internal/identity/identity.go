@@ -22,6 +22,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"nightshift/internal/app"
+	"nightshift/internal/cadence"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
@@ -36,6 +37,7 @@ type Center interface {
 // Directory is what is called of the identity store; *identitystore.Client has it.
 type Directory interface {
 	DescribeUser(context.Context, *identitystore.DescribeUserInput, ...func(*identitystore.Options)) (*identitystore.DescribeUserOutput, error)
+	ListUsers(context.Context, *identitystore.ListUsersInput, ...func(*identitystore.Options)) (*identitystore.ListUsersOutput, error)
 	ListGroupMembershipsForMember(context.Context, *identitystore.ListGroupMembershipsForMemberInput, ...func(*identitystore.Options)) (*identitystore.ListGroupMembershipsForMemberOutput, error)
 }
 
@@ -56,7 +58,17 @@ type Settings struct {
 	Endpoints map[string]Endpoint
 	Now       func() time.Time
 	Log       *slog.Logger
+	// FactsAge is how old an answer about an application may be and still be
+	// believed where it cannot be asked for again; older, it is unknown (S1.10). 0:
+	// FactsAgeDefault.
+	FactsAge time.Duration
+	// Pause waits between calls, so that they keep to the services' rates; nil:
+	// nothing waits.
+	Pause func(context.Context, time.Duration) error
 }
+
+// FactsAgeDefault is the FactsAge where none is set.
+const FactsAgeDefault = 5 * time.Minute
 
 // Identity answers facts about users and applications. It is safe for
 // concurrent use.
@@ -66,6 +78,9 @@ type Identity struct {
 	directory Directory
 	trail     Trail
 
+	// One pace for each quota: those of the identity store are for each API.
+	users, lists, memberships, assignments, lookups pace
+
 	mu         sync.Mutex
 	background map[string]answer // by application ARN; no more than there are endpoints
 }
@@ -73,20 +88,31 @@ type Identity struct {
 // answer is a remembered answer of GetApplicationSessionConfiguration.
 type answer struct {
 	value session.Tri
-	until time.Time
+	at    time.Time // when it was so
 }
 
-// remembered is how long an application's setting is believed: a burst of
-// openings asks once, and Identity Center allows 20 calls a second for all of
-// an instance's callers together.
+// remembered is how long an application's setting is not asked for again: a
+// burst of openings asks once, and Identity Center allows 20 calls a second for
+// all of an instance's callers together.
 const remembered = 60 * time.Second
 
-var _ app.Identity = (*Identity)(nil)
+var (
+	_ app.Identity = (*Identity)(nil)
+	_ app.Users    = (*Identity)(nil)
+)
 
 // New takes clients of Identity Center's own region: elsewhere neither the
 // directory nor its events are found.
 func New(s Settings, center Center, directory Directory, trail Trail) *Identity {
-	return &Identity{Settings: s, center: center, directory: directory, trail: trail, background: map[string]answer{}}
+	if s.FactsAge == 0 {
+		s.FactsAge = FactsAgeDefault
+	}
+	each := func(perSecond int) pace { return pace{every: time.Second / time.Duration(perSecond)} }
+	return &Identity{
+		Settings: s, center: center, directory: directory, trail: trail, background: map[string]answer{},
+		users: each(cadence.DirectoryPerSecond), lists: each(cadence.DirectoryPerSecond), memberships: each(cadence.DirectoryPerSecond),
+		assignments: each(cadence.CenterPerSecond), lookups: each(cadence.TrailPerSecond),
+	}
 }
 
 // Facts are what an administrator has said of the run's endpoint, and whether
@@ -116,11 +142,15 @@ func (i *Identity) applicationBackground(ctx context.Context, application string
 	i.mu.Lock()
 	known, ok := i.background[application]
 	i.mu.Unlock()
-	if ok && i.Now().Before(known.until) {
+	asked := i.Now()
+	if ok && asked.Sub(known.at) < remembered {
 		return known.value, nil
 	}
-	asked := i.Now()
 	out, err := i.center.GetApplicationSessionConfiguration(ctx, &ssoadmin.GetApplicationSessionConfigurationInput{ApplicationArn: aws.String(application)})
+	if err != nil && ok && asked.Sub(known.at) <= i.FactsAge {
+		i.Log.Warn("application setting not read, an earlier answer holds", "error", err.Error())
+		return known.value, nil
+	}
 	if err != nil {
 		return session.Unknown, classify(op, err)
 	}
@@ -134,7 +164,7 @@ func (i *Identity) applicationBackground(ctx context.Context, application string
 		return value, fault.Newf(op, fault.Unknown, "the status %q is neither ENABLED nor DISABLED", out.UserBackgroundSessionApplicationStatus)
 	}
 	i.mu.Lock()
-	i.background[application] = answer{value: value, until: asked.Add(remembered)}
+	i.background[application] = answer{value: value, at: asked}
 	i.mu.Unlock()
 	return value, nil
 }
@@ -145,6 +175,9 @@ func (i *Identity) Status(ctx context.Context, user string) (app.UserStatus, err
 	const op = "identity store: describe user"
 	if i.StoreID == "" {
 		return "", fault.Newf(op, fault.Unknown, "no identity store is configured")
+	}
+	if err := i.users.wait(ctx, i.Settings); err != nil {
+		return "", fault.New(op, fault.Unknown, err)
 	}
 	out, err := i.directory.DescribeUser(ctx, &identitystore.DescribeUserInput{IdentityStoreId: aws.String(i.StoreID), UserId: aws.String(user)})
 	var missing *storetypes.ResourceNotFoundException
@@ -161,6 +194,68 @@ func (i *Identity) Status(ctx context.Context, user string) (app.UserStatus, err
 		return app.UserDisabled, nil
 	}
 	return "", fault.Newf(op, fault.Unknown, "the status %q is neither ENABLED nor DISABLED", out.UserStatus)
+}
+
+// Users gives one page of the directory. A user whose status says neither is left
+// out.
+func (i *Identity) Users(ctx context.Context, cursor string) (page map[string]app.UserStatus, next string, err error) {
+	const op = "identity store: list users"
+	if i.StoreID == "" {
+		return nil, "", fault.Newf(op, fault.Unknown, "no identity store is configured")
+	}
+	if err := i.lists.wait(ctx, i.Settings); err != nil {
+		return nil, "", fault.New(op, fault.Unknown, err)
+	}
+	in := &identitystore.ListUsersInput{IdentityStoreId: aws.String(i.StoreID), MaxResults: aws.Int32(usersPerPage)}
+	if cursor != "" {
+		in.NextToken = aws.String(cursor)
+	}
+	out, err := i.directory.ListUsers(ctx, in)
+	if err != nil {
+		return nil, "", classify(op, err)
+	}
+	page = make(map[string]app.UserStatus, len(out.Users))
+	for _, u := range out.Users {
+		switch u.UserStatus {
+		case storetypes.UserStatusEnabled:
+			page[aws.ToString(u.UserId)] = app.UserEnabled
+		case storetypes.UserStatusDisabled:
+			page[aws.ToString(u.UserId)] = app.UserDisabled
+		}
+	}
+	return page, aws.ToString(out.NextToken), nil
+}
+
+// usersPerPage is the most that ListUsers gives at once.
+const usersPerPage = 100
+
+// pace lets one call through each so often. The quotas are the account's and
+// others use them too: what is refused all the same is repeated, more slowly, by
+// the clients.
+type pace struct {
+	every time.Duration
+
+	mu   sync.Mutex
+	next time.Time
+}
+
+// wait answers when it is this call's turn, or with the context's error.
+func (p *pace) wait(ctx context.Context, s Settings) error {
+	if s.Pause == nil {
+		return nil
+	}
+	p.mu.Lock()
+	now := s.Now()
+	at := p.next
+	if at.Before(now) {
+		at = now
+	}
+	p.next = at.Add(p.every)
+	p.mu.Unlock()
+	if at.After(now) {
+		return s.Pause(ctx, at.Sub(now))
+	}
+	return nil
 }
 
 // classify gives the error of any of the three services its kind; nil stays nil.

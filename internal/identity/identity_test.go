@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -104,6 +105,21 @@ func (w *world) DescribeUser(context.Context, *identitystore.DescribeUserInput, 
 	return w.user, w.called("user")
 }
 
+func (w *world) ListUsers(_ context.Context, in *identitystore.ListUsersInput, _ ...func(*identitystore.Options)) (*identitystore.ListUsersOutput, error) {
+	if err := w.called("users"); err != nil {
+		return nil, err
+	}
+	if aws.ToInt32(in.MaxResults) != 100 {
+		return nil, fmt.Errorf("%d users a page", aws.ToInt32(in.MaxResults))
+	}
+	if in.NextToken == nil {
+		return &identitystore.ListUsersOutput{NextToken: aws.String("2"), Users: []storetypes.User{
+			{UserId: aws.String(ana), UserStatus: storetypes.UserStatusEnabled}, {UserId: aws.String("ben"), UserStatus: storetypes.UserStatusDisabled},
+		}}, nil
+	}
+	return &identitystore.ListUsersOutput{Users: []storetypes.User{{UserId: aws.String("cleo")}, {UserId: aws.String("dan"), UserStatus: storetypes.UserStatusEnabled}}}, nil
+}
+
 func (w *world) ListGroupMembershipsForMember(_ context.Context, in *identitystore.ListGroupMembershipsForMemberInput, _ ...func(*identitystore.Options)) (*identitystore.ListGroupMembershipsForMemberOutput, error) {
 	if err := w.called("groups"); err != nil {
 		return nil, err
@@ -194,6 +210,26 @@ func TestFacts(t *testing.T) {
 			t.Errorf("after 60 s: %s, %d calls", got, w.count("setting"))
 		}
 	})
+	t.Run("S1.10 an answer holds for its age, then it is unknown, not off", func(t *testing.T) {
+		w := &world{status: ssotypes.UserBackgroundSessionApplicationStatusEnabled}
+		i := w.identity(configured())
+		if _, err := i.Facts(t.Context(), ana, workload.Run{Endpoint: onStudio}); err != nil {
+			t.Fatal(err)
+		}
+		w.errs = map[string]error{"setting": throttled()}
+		for age, want := range map[time.Duration]session.Tri{
+			59 * time.Second: session.On, 61 * time.Second: session.On, identity.FactsAgeDefault: session.On, identity.FactsAgeDefault + 1: session.Unknown,
+		} {
+			w.now = noon.Add(age)
+			got, err := i.Facts(t.Context(), ana, workload.Run{Endpoint: onStudio})
+			if got.ApplicationBackground != want || (err != nil) != (want == session.Unknown) {
+				t.Errorf("after %s: %s, %v; want %s", age, got.ApplicationBackground, err, want)
+			}
+		}
+		if !strings.Contains(w.log.String(), "an earlier answer holds") {
+			t.Error("nothing is logged of the answer that could not be read")
+		}
+	})
 	t.Run("an error leaves it unknown and is not remembered", func(t *testing.T) {
 		w := &world{status: ssotypes.UserBackgroundSessionApplicationStatusEnabled, errs: map[string]error{"setting": throttled()}}
 		i := w.identity(configured())
@@ -254,6 +290,86 @@ func TestStatus(t *testing.T) {
 				t.Errorf("%q, %v", got, err)
 			}
 		})
+	}
+}
+
+// S3.5b: pages of the directory; a status that says neither is no answer.
+func TestUsers(t *testing.T) {
+	w := &world{}
+	i := w.identity(nil)
+	all, cursor := map[string]app.UserStatus{}, ""
+	for {
+		page, next, err := i.Users(t.Context(), cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(all, page)
+		if cursor = next; next == "" {
+			break
+		}
+	}
+	want := map[string]app.UserStatus{ana: app.UserEnabled, "ben": app.UserDisabled, "dan": app.UserEnabled}
+	if !maps.Equal(all, want) || w.count("users") != 2 {
+		t.Errorf("%v in %d pages, want %v", all, w.count("users"), want)
+	}
+	w.errs = map[string]error{"users": throttled()}
+	if _, _, err := i.Users(t.Context(), ""); !fault.Is(err, fault.Throttled) {
+		t.Errorf("%v", err)
+	}
+	i.StoreID = ""
+	if _, _, err := i.Users(t.Context(), ""); !fault.Is(err, fault.Unknown) {
+		t.Errorf("without a store: %v", err)
+	}
+}
+
+// Calls keep to the rates that the services document, of which Identity Center's
+// is shared with others; a call whose caller's time is up is not made.
+func TestPace(t *testing.T) {
+	w := &world{user: &identitystore.DescribeUserOutput{UserStatus: storetypes.UserStatusEnabled}}
+	i := w.identity(configured())
+	var waited time.Duration
+	i.Pause = func(_ context.Context, d time.Duration) error {
+		w.now, waited = w.now.Add(d), waited+d
+		return nil
+	}
+	took := func(do func()) time.Duration {
+		waited = 0
+		w.now = w.now.Add(time.Hour)
+		do()
+		return waited
+	}
+	for range 2 { // after a rest the same holds
+		for name, c := range map[string]struct {
+			got, want time.Duration
+		}{
+			"DescribeUser, 20 a second": {took(func() {
+				for range 1000 {
+					if _, err := i.Status(t.Context(), ana); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}), 999 * 50 * time.Millisecond},
+			"LookupEvents, 2 a second": {took(func() {
+				if _, err := i.Replay(t.Context(), noon); err != nil {
+					t.Fatal(err)
+				}
+			}), 12 * 500 * time.Millisecond},
+			"assignments, 10 a second": {took(func() {
+				if _, err := i.Access(t.Context(), ana, studio); err != nil {
+					t.Fatal(err)
+				}
+			}), 100 * time.Millisecond}, // two pages
+		} {
+			if c.got != c.want {
+				t.Errorf("S3.5 %s: took %s, want %s", name, c.got, c.want)
+			}
+		}
+	}
+	w.calls = nil
+	i.Pause = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+	_, _ = i.Status(t.Context(), ana)
+	if _, err := i.Status(t.Context(), ana); !errors.Is(err, context.DeadlineExceeded) || w.count("user") != 1 {
+		t.Errorf("%v, after %d calls", err, w.count("user"))
 	}
 }
 
@@ -352,7 +468,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// A replay makes at most ten calls; what it leaves out is the oldest, and said.
+// A replay makes at most sixteen calls; what it leaves out is the oldest, and said.
 func TestReplayBounded(t *testing.T) {
 	var many []trailtypes.Event
 	for n := range 500 {
@@ -363,7 +479,7 @@ func TestReplayBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.count("lookup") != 10 || len(bodies) != 150 {
+	if w.count("lookup") != 16 || len(bodies) != 200 {
 		t.Errorf("%d calls, %d events", w.count("lookup"), len(bodies))
 	}
 	if !bytes.Contains(bodies[len(bodies)-1], []byte(`"Logout-0"`)) {

@@ -18,20 +18,22 @@ import (
 
 // replayed are the recorded calls that are looked up, most important first:
 // sign-outs and revocations, whose loss nothing else finds, then what takes a
-// user away (SCIM disables by PatchUser), then births. LookupEvents takes one
-// name a call, so each costs one.
+// user away or gives one back (SCIM does both by PatchUser), then what takes
+// access away from a group's members, then births. LookupEvents takes one name a
+// call, so each costs one.
 var replayed = []string{
 	"Logout", "BatchDeleteSession", "DeleteSession",
-	"DisableUser", "DeleteUser", "PatchUser", "DeleteApplicationAssignment",
+	"DisableUser", "DeleteUser", "EnableUser", "PatchUser", "DeleteApplicationAssignment",
+	"RemoveMemberFromGroup", "DeleteGroupMembership", "DeleteGroup", "PatchGroup",
 	"CreateTokenWithIAM",
 }
 
 // lookupsMax bounds the calls of one replay: CloudTrail allows 2 a second for
-// all callers of an account and region together. At the limit the oldest events
+// all callers of an account and region together, so that this many take 8 s. At the limit the oldest events
 // of the window are left out, and that is logged; the newest come first and each
 // stays in the window of several replays, so that one is missed only where
 // CloudTrail recorded it late as well.
-const lookupsMax = 10
+const lookupsMax = 16
 
 // eventsPerPage is the most that LookupEvents gives at once.
 const eventsPerPage = 50
@@ -83,6 +85,9 @@ func (i *Identity) Replay(ctx context.Context, after time.Time) ([][]byte, error
 }
 
 func (i *Identity) lookup(ctx context.Context, name string, after time.Time, token *string) (page []types.Event, next *string, err error) {
+	if err := i.lookups.wait(ctx, i.Settings); err != nil {
+		return nil, nil, fault.New("cloudtrail: look up "+name, fault.Unknown, err)
+	}
 	out, err := i.trail.LookupEvents(ctx, &cloudtrail.LookupEventsInput{
 		LookupAttributes: []types.LookupAttribute{{AttributeKey: types.LookupAttributeKeyEventName, AttributeValue: aws.String(name)}},
 		StartTime:        aws.Time(after),

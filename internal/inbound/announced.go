@@ -146,7 +146,22 @@ func stepChanged(e *event) app.Message {
 		return ignored("a step that is %s says nothing of its pipeline's execution; the listing tells", status)
 	}
 	detail := "step " + d.at("stepName").loose() + " (" + d.at("stepType").loose() + "): " + status
-	return app.RunChange{EventID: id, Observation: workload.Observation{Run: run, State: workload.Running, At: at, Detail: detail}}
+	return app.RunChange{EventID: id, Observation: workload.Observation{Run: run, State: workload.Running, At: at, Detail: detail}, Part: partOf(d.at("metadata"))}
+}
+
+// partOf is the job that a step runs; zero where the step runs none of ours.
+// The metadata has one member, named after the kind of step.
+func partOf(metadata node) workload.Ref {
+	kinds, _ := metadata.value.(map[string]any)
+	for kind := range kinds {
+		step := metadata.at(kind)
+		for _, arn := range []string{step.at("arn").loose(), step.at("checkJobArn").loose()} {
+			if engine, ref, ok := RefOfARN(arn); ok && (engine == workload.SageMakerTraining || engine == workload.SageMakerProcessing) {
+				return ref
+			}
+		}
+	}
+	return workload.Ref{}
 }
 
 // jobRunChanged is a job run of EMR on EKS. AWS publishes no sample: id,

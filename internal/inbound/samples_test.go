@@ -83,6 +83,13 @@ func from(id, source string) func(*session.Event) {
 
 func ourRef() workload.Ref { return workload.Ref{Endpoint: SessionRef, ID: ourSession} }
 
+// stepOf adds the job that a step runs.
+func stepOf(m app.Message, job string) app.Message {
+	change := m.(app.RunChange)
+	change.Part = workload.Ref{Endpoint: change.Observation.Run.Endpoint, ID: job}
+	return change
+}
+
 // observed is a state change.
 func observed(run workload.Run, name string, s workload.State, clock, created, running, detail string) app.Message {
 	o := workload.Observation{Run: run, Name: name, State: s, At: on(clock), Detail: detail}
@@ -174,7 +181,7 @@ var wanted = map[string]app.Message{
 	"sagemaker-pipeline-execution-status-change/stopping":  observed(pipeline, "friday-backfill", workload.Stopping, "22:15:31", "18:30:41", "18:30:41", ""),
 	"sagemaker-pipeline-execution-status-change/stopped":   observed(pipeline, "friday-backfill", workload.Stopped, "22:18:03", "18:30:41", "18:30:41", ""),
 	"sagemaker-pipeline-execution-status-change/succeeded": observed(pipeline, "friday-backfill", workload.Succeeded, "03:10:10", "18:30:41", "18:30:41", ""),
-	"sagemaker-pipeline-step-status-change/executing":      observed(pipeline, "", workload.Running, "18:33:20", "", "", "step extract (Processing): Executing"),
+	"sagemaker-pipeline-step-status-change/executing":      stepOf(observed(pipeline, "", workload.Running, "18:33:20", "", "", "step extract (Processing): Executing"), "processing-job/pipelines-p4jn9xou8a8s-extract-qk7v3d1w2e"),
 	"sagemaker-pipeline-step-status-change/stopped":        nothing("says nothing of its pipeline"),
 
 	"emr-containers-job-run-state-change/submitted": observed(jobRun, "ns-5c1f0a9e7b3d2468", workload.Pending, "18:41:33", "18:41:19", "", ""),

@@ -130,19 +130,20 @@ func (s *Store) PutPolicy(ctx context.Context, p session.Policy) error {
 }
 
 // Park implements app.Store; a body beyond BodyMax is cut.
-func (s *Store) Park(ctx context.Context, p app.Parked) error {
+func (s *Store) Park(ctx context.Context, p app.Parked) (bool, error) {
 	const op = "memstore: park event"
 	if err := errors.Join(ready(ctx, op), checkID(op, "event id", p.ID)); err != nil {
-		return err
+		return false, err
 	}
 	p.Body = p.Body[:min(len(p.Body), BodyMax)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.parked[p.ID] {
-		s.parked[p.ID] = true
-		s.index.park(p)
+	if s.parked[p.ID] {
+		return false, nil
 	}
-	return nil
+	s.parked[p.ID] = true
+	s.index.park(p)
+	return true, nil
 }
 
 // Sample implements app.Store; a body beyond BodyMax is cut.

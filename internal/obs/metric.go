@@ -37,6 +37,9 @@ var metrics = map[string]string{
 	app.MetricIgnored:              unitCount,
 	app.MetricOrphans:              unitCount,
 	app.MetricUnidentified:         unitCount,
+	app.MetricUnknown:              unitCount,
+	app.MetricHealed:               unitCount,
+	app.MetricStopETA:              unitMilliseconds,
 	MetricRefused:                  unitCount,
 }
 

@@ -42,6 +42,7 @@ type RunView struct {
 	Application       string `json:"application,omitempty"`
 	MaxRuntimeSeconds int64  `json:"maxRuntimeSeconds,omitempty"`
 	Domain            string `json:"domain,omitempty"`
+	Cluster           string `json:"cluster,omitempty"`
 }
 
 // PolicyView is a policy as JSON; a switch is "on", "off" or "unknown".
@@ -95,6 +96,7 @@ type EndView struct {
 	Decided         string   `json:"decided,omitempty"`
 	Asked           string   `json:"asked,omitempty"`
 	Confirmed       string   `json:"confirmed,omitempty"`
+	Stuck           string   `json:"stuck,omitempty"`
 	LatenessSeconds *float64 `json:"latenessSeconds,omitempty"`
 }
 
@@ -134,6 +136,7 @@ type EventView struct {
 	State             string           `json:"state,omitempty"`
 	Detail            string           `json:"detail,omitempty"`
 	MaxRuntimeSeconds int64            `json:"maxRuntimeSeconds,omitempty"`
+	Cluster           string           `json:"cluster,omitempty"`
 }
 
 // RefView is the unique name of a run as JSON.
@@ -184,7 +187,7 @@ func Session(s session.Session) SessionView {
 func Run(r workload.Run) RunView {
 	return RunView{
 		Engine: string(r.Engine), Endpoint: r.Endpoint, ID: r.ID, Kind: string(r.Kind), Application: string(r.Application),
-		MaxRuntimeSeconds: int64(r.MaxRuntime.Seconds()), Domain: r.Domain,
+		MaxRuntimeSeconds: int64(r.MaxRuntime.Seconds()), Domain: r.Domain, Cluster: r.Cluster,
 	}
 }
 
@@ -224,7 +227,7 @@ func event(e session.Event) EventView {
 	v := EventView{
 		ID: e.ID, Kind: string(e.Kind), At: written(e.At), Known: written(e.Known), User: e.User, By: e.By, Evidence: e.Evidence,
 		Interactive: interactive(e.Interactive), Domain: e.Domain, Since: written(e.Since), Busy: e.Busy,
-		State: string(e.State), Detail: e.Detail, MaxRuntimeSeconds: int64(e.MaxRuntime.Seconds()),
+		State: string(e.State), Detail: e.Detail, MaxRuntimeSeconds: int64(e.MaxRuntime.Seconds()), Cluster: e.Cluster,
 	}
 	if e.Run != (workload.Ref{}) {
 		v.Run = &RefView{Endpoint: e.Run.Endpoint, ID: e.Run.ID}
@@ -254,7 +257,7 @@ func end(e session.End) *EndView {
 	}
 	v := &EndView{
 		Cause: string(e.Cause), Evidence: e.Evidence, By: e.By, Happened: written(e.Happened), Known: written(e.Known),
-		Decided: written(e.Decided), Asked: written(e.Asked), Confirmed: written(e.Confirmed),
+		Decided: written(e.Decided), Asked: written(e.Asked), Confirmed: written(e.Confirmed), Stuck: e.Stuck,
 	}
 	if !e.Known.IsZero() && !e.Confirmed.IsZero() {
 		late := e.Confirmed.Sub(e.Known).Seconds()

@@ -375,6 +375,7 @@ func (st *step) idleSince() {
 // observed takes what an engine said of the run. It counts also when dated
 // before the opening: adopted runs are older than their record (S2.17).
 func (st *step) observed() {
+	st.onCluster()
 	if st.e.MaxRuntime > 0 && st.s.Run.MaxRuntime == 0 && st.s.Status == Active {
 		st.s.Run.MaxRuntime = st.e.MaxRuntime
 		st.s = st.s.withDeadline(st.now)
@@ -444,12 +445,28 @@ func (st *step) askAgain() {
 	st.effect(Effect{Kind: Stop, Reason: string(st.s.End.Cause)})
 	if st.s.PagedAt.IsZero() && st.s.End.Decided.Before(st.now) && st.now.Sub(st.s.End.Known) >= PageAfter {
 		st.s.PagedAt = st.now
-		st.effect(Effect{Kind: Page, Reason: "stop-unconfirmed", Text: "The run was asked to stop and is not seen stopped after " + PageAfter.String() + "; it is asked again until it is."})
+		st.page()
 	}
+}
+
+// page names what keeps the run from stopping, where that is known (S2.9).
+func (st *step) page() {
+	text := "The run was asked to stop and is not seen stopped after " + PageAfter.String() + "; it is asked again until it is."
+	if st.s.End.Stuck != "" {
+		text += " It waits for this: " + st.s.End.Stuck
+	}
+	st.effect(Effect{Kind: Page, Reason: "stop-unconfirmed", Text: text})
 }
 
 func (st *step) waiterRegistered() {
 	st.s.Waiter = st.e.Token
+}
+
+// onCluster notes on which cluster the run is executed, once: it stays there.
+func (st *step) onCluster() {
+	if st.s.Run.Cluster == "" {
+		st.s.Run.Cluster = st.e.Cluster
+	}
 }
 
 func (st *step) startAsked() {
@@ -466,6 +483,7 @@ func (st *step) runStarted() {
 		return
 	}
 	st.s.Run.ID = st.e.Run.ID
+	st.onCluster()
 	if st.s.Status == Ending {
 		st.effect(Effect{Kind: Stop, Reason: string(st.s.End.Cause)})
 		return
@@ -487,4 +505,27 @@ func (st *step) stopAccepted() {
 		st.s.End.Asked = st.e.At
 	}
 	st.s.End.AskedLast = latest(st.s.End.AskedLast, st.e.At)
+}
+
+// stopRefused notes that the engine will not take our request; it is asked for
+// ever all the same (S2.6).
+func (st *step) stopRefused() {
+	if !st.s.End.Refused.IsZero() {
+		st.ignored = "that the engine refuses is known already"
+		return
+	}
+	st.s.End.Refused = st.e.At
+}
+
+// stopStuck notes what keeps the run from stopping. A person who was paged
+// before it was known is paged again, with its name (S2.9).
+func (st *step) stopStuck() {
+	if st.e.Detail == "" || st.e.Detail == st.s.End.Stuck {
+		st.ignored = "what keeps the run from stopping is known already"
+		return
+	}
+	st.s.End.Stuck = st.e.Detail
+	if !st.s.PagedAt.IsZero() {
+		st.page()
+	}
 }

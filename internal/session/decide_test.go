@@ -297,7 +297,7 @@ func TestEnd(t *testing.T) {
 		t.Parallel()
 		s := apply(openAs(t, interactiveOpening), signOut(after(time.Hour))).Next
 		for _, k := range Kinds() {
-			if k == StopAccepted || k == RunObserved || k == ClusterTerminated || k == StartDisproved {
+			if k == StopAccepted || k == StopRefused || k == StopStuck || k == RunObserved || k == ClusterTerminated || k == StartDisproved {
 				continue
 			}
 			d := apply(s, Event{ID: "e-2", Kind: k, At: after(2 * time.Hour), User: "u-ana", By: "u-root", Token: "t"})
@@ -414,6 +414,56 @@ func TestAdoptedRunsLimit(t *testing.T) {
 		d := Open(opening(both(adopted, func(o *Opening) { o.At = after(-3 * time.Hour) })), policyOn(), UserFacts{}, opened)
 		if d.Next.Deadline != after(7*24*time.Hour-3*time.Hour) || d.Next.RecordedAt != opened {
 			t.Errorf("deadline %s", d.Next.Deadline)
+		}
+	})
+}
+
+// TestStuck: what keeps a run from stopping is told by name, once (S2.9).
+func TestStuck(t *testing.T) {
+	t.Parallel()
+	stuck := func(at time.Duration, what string) Event {
+		return Event{Kind: StopStuck, At: after(at), Detail: what}
+	}
+	asked := apply(openAs(t, interactiveOpening), signOut(after(time.Hour))).Next
+	late := time.Hour + PageAfter
+	pages := func(d Decision) (texts []string) {
+		for _, e := range d.Effects {
+			if e.Kind == Page {
+				texts = append(texts, e.Text)
+			}
+		}
+		return texts
+	}
+	t.Run("S2.9 the page names it", func(t *testing.T) {
+		t.Parallel()
+		d := apply(asked, stuck(time.Hour+time.Minute, "step approve (Callback)"))
+		if d.Next.End.Stuck != "step approve (Callback)" || len(pages(d)) != 0 {
+			t.Fatalf("S2.9 it is noted as %q with %v", d.Next.End.Stuck, d.Effects)
+		}
+		if texts := pages(apply(d.Next, Event{Kind: Tick, At: after(late)})); len(texts) != 1 || !strings.Contains(texts[0], "step approve (Callback)") {
+			t.Errorf("S2.9 the page says %q", texts)
+		}
+	})
+	t.Run("S2.9 known after the page, it is paged again, once", func(t *testing.T) {
+		t.Parallel()
+		paged := apply(asked, Event{Kind: Tick, At: after(late)})
+		if texts := pages(paged); len(texts) != 1 || strings.Contains(texts[0], "step") {
+			t.Fatalf("S2.6 the page says %q", texts)
+		}
+		d := apply(paged.Next, stuck(late+time.Minute, "step approve (Callback)"))
+		if texts := pages(d); len(texts) != 1 || !strings.Contains(texts[0], "step approve (Callback)") {
+			t.Errorf("S2.9 the second page says %q", texts)
+		}
+		if again := apply(d.Next, stuck(late+2*time.Minute, "step approve (Callback)")); again.Changed {
+			t.Errorf("S2.9 said again it is news: %+v", again.Effects)
+		}
+	})
+	t.Run("only of a run that must stop", func(t *testing.T) {
+		t.Parallel()
+		for _, s := range []Session{openAs(t, nil), apply(asked, seen(workload.Stopped, after(2*time.Hour))).Next} {
+			if d := apply(s, stuck(3*time.Hour, "step approve")); d.Next.End.Stuck != "" || len(pages(d)) != 0 {
+				t.Errorf("%s: %+v", s.Status, d)
+			}
 		}
 	})
 }

@@ -38,6 +38,8 @@ const (
 	RunStarted       Kind = "run-started"       // the start was seen; carries Run.ID
 	StartDisproved   Kind = "start-disproved"   // the engine refused, or a complete list past the minimum age lacks it
 	StopAccepted     Kind = "stop-accepted"     // the engine took our stop request
+	StopRefused      Kind = "stop-refused"      // the engine refused our stop request; Detail says why
+	StopStuck        Kind = "stop-stuck"        // something keeps the run from stopping; Detail names it
 )
 
 // Kinds lists every kind; the rule table has a row for each.
@@ -45,7 +47,7 @@ func Kinds() []Kind {
 	return []Kind{SignOut, RevokeInteractive, RevokeBackground, NotebookClosed, UserDisabled, UserEnabled, UserDeleted,
 		AccessRemoved, StopRequested, WaiterAborted, PolicyChanged, IdentityPropagationOff, BackgroundTokenIssued, IdleSince,
 		KernelStopped, ClusterTerminated, Tick, RunObserved, InteractiveExpired,
-		WaiterRegistered, StartAsked, RunStarted, StartDisproved, StopAccepted}
+		WaiterRegistered, StartAsked, RunStarted, StartDisproved, StopAccepted, StopRefused, StopStuck}
 }
 
 // AboutUser says whether the event is a fact about a user: written once on the
@@ -77,6 +79,10 @@ type Event struct {
 	Detail      string        // the engine's own words
 	Token       string        // waiter-registered
 	MaxRuntime  time.Duration // run-observed of an adopted run: read from the engine; 0: not given
+	// Cluster is the EMR cluster that executes the run (run-started, run-observed);
+	// "" is unknown. Left out of JSON then, so that entries written before there
+	// was such a field keep their hash.
+	Cluster string `json:",omitzero"`
 }
 
 // EffectKind is something to be done, in the imperative.

@@ -146,6 +146,8 @@ type End struct {
 	Asked     time.Time // the engine accepted a stop request
 	AskedLast time.Time // it accepted the newest one
 	Confirmed time.Time // seen over
+	Refused   time.Time // it first refused a stop request; zero: it never did
+	Stuck     string    // what keeps the run from stopping, by name; "" where nothing does
 }
 
 // Session ties one run to one user, a mode and a deadline. It is a value: the

@@ -143,6 +143,8 @@ var rules = map[Status]map[Kind]rule{
 		RunStarted:             (*step).runStarted,
 		StartDisproved:         (*step).startDisproved,
 		StopAccepted:           ignore("nothing was asked to stop"),
+		StopRefused:            ignore("nothing was asked to stop"),
+		StopStuck:              ignore("nothing was asked to stop"),
 	},
 	Ending: {
 		SignOut:                alreadyEnding,
@@ -169,6 +171,8 @@ var rules = map[Status]map[Kind]rule{
 		RunStarted:             (*step).runStarted,
 		StartDisproved:         (*step).startDisproved,
 		StopAccepted:           (*step).stopAccepted,
+		StopRefused:            (*step).stopRefused,
+		StopStuck:              (*step).stopStuck,
 	},
 	Ended: everyKind(ignore("the session has ended; nothing changes it any more (S2.3)")),
 }

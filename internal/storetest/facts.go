@@ -145,9 +145,9 @@ func parking(t *testing.T, s suite) {
 	second := app.Parked{ID: "e2", Source: "on-logout", Reason: "r", Body: strings.Repeat("b", 300<<10), At: base.Add(1)}
 	again := first
 	again.Body, again.At = "other", base.Add(time.Hour)
-	for _, p := range []app.Parked{first, second, first, again} {
-		if err := s.Store.Park(s.ctx, p); err != nil {
-			t.Fatal(err)
+	for i, p := range []app.Parked{first, second, first, again} {
+		if fresh := must[bool](t)(s.Store.Park(s.ctx, p)); fresh != (i < 2) {
+			t.Errorf("parking %d of %s: kept now is %t", i, p.ID, fresh)
 		}
 	}
 	s.Settle()
@@ -226,7 +226,7 @@ func hostileIDs(t *testing.T, s suite) {
 		for _, err := range []error{
 			s.Store.PutUser(s.ctx, u),
 			s.Store.PutEndpoint(s.ctx, app.Endpoint{ID: id, Version: 1, Engine: fmt.Sprint(i)}),
-			s.Store.Park(s.ctx, app.Parked{ID: id, At: base, Reason: fmt.Sprint(i)}),
+			s.park(app.Parked{ID: id, At: base, Reason: fmt.Sprint(i)}),
 			s.Store.SetMark(s.ctx, id, base.Add(n)),
 		} {
 			if err != nil {
@@ -305,7 +305,7 @@ func emptyIDs(t *testing.T, s suite) {
 		{"endpoint", func(id string) error { _, err := s.Store.Endpoint(s.ctx, id); return err }},
 		{"endpoint", func(id string) error { return s.Store.PutEndpoint(s.ctx, app.Endpoint{ID: id, Version: 1}) }},
 		{"endpoint", func(id string) error { return s.Store.Wake(s.ctx, id) }},
-		{"event id", func(id string) error { return s.Store.Park(s.ctx, app.Parked{ID: id}) }},
+		{"event id", func(id string) error { return s.park(app.Parked{ID: id}) }},
 		{"kind", func(id string) error { _, err := s.Store.Sample(s.ctx, id, nil, base); return err }},
 		{"name", func(id string) error { _, err := s.Store.Mark(s.ctx, id); return err }},
 		{"name", func(id string) error { return s.Store.SetMark(s.ctx, id, base) }},

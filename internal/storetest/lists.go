@@ -65,7 +65,7 @@ func pageOthers(t *testing.T, s suite) {
 		u.User, u.PendingSince = id, base.Add(time.Duration(i%3))
 		err1 := s.Store.PutUser(s.ctx, u)
 		err2 := s.Store.PutEndpoint(s.ctx, app.Endpoint{ID: id, Version: 1})
-		err3 := s.Store.Park(s.ctx, app.Parked{ID: id, At: base.Add(time.Duration(i % 3))})
+		_, err3 := s.Store.Park(s.ctx, app.Parked{ID: id, At: base.Add(time.Duration(i % 3))})
 		if err1 != nil || err2 != nil || err3 != nil {
 			t.Fatal(err1, err2, err3)
 		}

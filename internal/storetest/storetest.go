@@ -279,6 +279,11 @@ func (s suite) pendingUsers(c string) ([]string, string, error) {
 func (s suite) endpoints(c string) ([]app.Endpoint, string, error) {
 	return s.Store.Endpoints(s.ctx, c)
 }
+func (s suite) park(p app.Parked) error {
+	_, err := s.Store.Park(s.ctx, p)
+	return err
+}
+
 func (s suite) parked(c string) ([]app.Parked, string, error) { return s.Store.ParkedEvents(s.ctx, c) }
 
 func idOf(s session.Session) string { return s.ID }

@@ -196,7 +196,7 @@ func everyOtherField(t *testing.T, s suite) {
 	n := filled[app.Endpoint](t, f)
 	n.Version = 1
 	k := filled[app.Parked](t, f)
-	for _, err := range []error{s.Store.PutUser(s.ctx, u), s.Store.PutPolicy(s.ctx, p), s.Store.PutEndpoint(s.ctx, n), s.Store.Park(s.ctx, k)} {
+	for _, err := range []error{s.Store.PutUser(s.ctx, u), s.Store.PutPolicy(s.ctx, p), s.Store.PutEndpoint(s.ctx, n), s.park(k)} {
 		if err != nil {
 			t.Fatal(err)
 		}

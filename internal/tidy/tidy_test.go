@@ -105,6 +105,7 @@ var layers = []struct {
 	{"internal/engine/enginetest", append([]string{"internal/asl/clock", "internal/engine/simrun"}, appAndCore...), nil, "the suite knows the port and the simulators' core"},
 	{"internal/engine/livy/livysim", append([]string{"internal/engine/simrun"}, core...), nil, "a simulator knows its protocol, not our adapter"},
 	{"internal/engine/emrcontainers/emrcontainerssim", append([]string{"internal/engine/simrun"}, core...), nil, "a simulator knows its protocol, not our adapter"},
+	{"internal/engine/emrnotebook/emrnotebooksim", append([]string{"internal/engine/simrun"}, core...), nil, "a simulator knows its protocol, not our adapter"},
 	{"internal/engine/sagemaker/sagemakersim", append([]string{"internal/engine/simrun"}, core...), nil, "a simulator knows its protocol, not our adapter"},
 	{"internal/engine", appAndCore, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
 	{"internal/asl/clock", nil, nil, "the clock knows time only"},

@@ -110,6 +110,7 @@ type Run struct {
 	Application Application   // Livy only; "" is unknown
 	MaxRuntime  time.Duration // MaxRuntimeInSeconds; 0 is not given
 	Domain      string        // SageMaker domain id; "" is unknown
+	Cluster     string        // EMR notebook executions: id of the cluster that executes it; "" is unknown. A Livy run's endpoint names its own
 }
 
 // Ref is the run's unique name.
@@ -127,6 +128,8 @@ type Observation struct {
 	Stamp        string    // the session id Nightshift stamped on it; "" for runs it did not start
 	User         string    // the user the run itself names (tag nightshift:user, proxyUser, …); "" is unknown
 	Detail       string    // the engine's own words: failure reason, state details
+	PartOf       string    // id of the run, on the same endpoint, that this one is a part of (a pipeline's job); "" is none
+	Stuck        string    // what keeps a run that is STOPPING from stopping, by name; "" is nothing known
 }
 
 // Activity is what statements tell about a Livy session.

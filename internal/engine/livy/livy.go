@@ -56,6 +56,8 @@ type Engine struct {
 	now      func() time.Time
 	stopWait time.Duration
 	pageSize int
+	ask      Credentials // nil: none are presented
+	doAs     string      // "": nobody
 
 	mu   sync.Mutex
 	late *bool // the server is Livy 0.9.0 or later; nil until asked
@@ -68,9 +70,19 @@ type Option func(*Engine)
 // it takes the stop as accepted; 10 s otherwise.
 func WithStopWait(d time.Duration) Option { return func(e *Engine) { e.stopWait = d } }
 
+// WithPageSize sets how many sessions are asked for at once; 1,000 otherwise, and
+// for 0.
+func WithPageSize(n int) Option {
+	return func(e *Engine) {
+		if n > 0 {
+			e.pageSize = n
+		}
+	}
+}
+
 // New gives the engine of the endpoint "livy/<cluster id>" whose Livy server is
-// at base, for example "https://ip-10-0-0-1.ec2.internal:8998". Trust and
-// authentication are the client's.
+// at base, for example "https://ip-10-0-0-1.ec2.internal:8998". Trust is the
+// client's (see Client), authentication an option.
 func New(base string, client *http.Client, endpoint string, now func() time.Time, options ...Option) *Engine {
 	e := &Engine{
 		base: strings.TrimRight(base, "/"), client: client, endpoint: endpoint, now: now,
@@ -78,6 +90,9 @@ func New(base string, client *http.Client, endpoint string, now func() time.Time
 	}
 	for _, o := range options {
 		o(e)
+	}
+	if e.ask != nil {
+		e.client = authenticated(client, e.base, e.ask, now)
 	}
 	return e
 }
@@ -192,7 +207,11 @@ func (e *Engine) Stop(ctx context.Context, run workload.Run) error {
 	var sent atomic.Bool
 	patient, cancel := context.WithTimeout(ctx, e.stopWait)
 	defer cancel()
-	traced := httptrace.WithClientTrace(patient, &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { sent.Store(i.Err == nil) }})
+	traced := httptrace.WithClientTrace(patient, &httptrace.ClientTrace{
+		WroteRequest: func(i httptrace.WroteRequestInfo) { sent.Store(i.Err == nil) },
+		// Answered, it is not what is waited for: a refusal may be followed by another try.
+		GotFirstResponseByte: func() { sent.Store(false) },
+	})
 	err = e.do(traced, op, http.MethodDelete, "/"+string(k)+"/"+s.address(), nil, nil)
 	if fault.Is(err, fault.NotFound) {
 		return nil
@@ -286,7 +305,7 @@ func (e *Engine) do(ctx context.Context, op, method, path string, body, into any
 		}
 		reader = bytes.NewReader(raw)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, e.base+path, reader)
+	r, err := http.NewRequestWithContext(ctx, method, e.base+e.onBehalf(path, body), reader)
 	if err != nil {
 		return fault.New(op, fault.Invalid, err)
 	}
@@ -297,7 +316,8 @@ func (e *Engine) do(ctx context.Context, op, method, path string, body, into any
 	}
 	res, err := e.client.Do(r)
 	if err != nil {
-		return fault.New(op, fault.Unknown, err)
+		// Unknown, but for credentials that were not given: those say why.
+		return fault.New(op, fault.KindOf(err), err)
 	}
 	defer res.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(res.Body, bodyMax+1))
@@ -315,6 +335,19 @@ func (e *Engine) do(ctx context.Context, op, method, path string, body, into any
 		return fault.Newf(op, fault.Unknown, "the answer is not what Livy answers: %w", err)
 	}
 	return nil
+}
+
+// onBehalf adds the doAs parameter to a path. It would win over the user that a
+// new session names itself.
+func (e *Engine) onBehalf(path string, body any) string {
+	if in, creates := body.(*request); e.doAs == "" || creates && in.ProxyUser != "" {
+		return path
+	}
+	mark := "?"
+	if strings.Contains(path, "?") {
+		mark = "&"
+	}
+	return path + mark + "doAs=" + url.QueryEscape(e.doAs)
 }
 
 // messageMax is how much of an error's words is kept.

@@ -254,7 +254,8 @@ func TestPages(t *testing.T) {
 		b.create(fmt.Sprintf(`{"name":"n%d"}`, n))
 	}
 	b.wait(time.Minute)
-	b.engine.pageSize = 3
+	WithPageSize(3)(b.engine)
+	WithPageSize(0)(b.engine)
 	before := b.sim.Calls(livysim.OpList)
 	if l := b.list(); len(l.Runs) != 7 || !l.Complete {
 		t.Errorf("the list is %+v, want seven", l)

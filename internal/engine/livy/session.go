@@ -74,7 +74,8 @@ func (s session) is(runID string, k kind) bool {
 func (s session) looked() bool { return s.State == "idle" && s.Heartbeat == 0 }
 
 // observe says what was seen. An owner is the user only where Livy was told one:
-// without authentication the server's own name stands there.
+// without authentication the server's own name stands there, and with the
+// credentials of a cluster the name in those.
 func (e *Engine) observe(s session, id string, k kind, asked time.Time) workload.Observation {
 	o := workload.Observation{
 		Run:  workload.Run{Engine: workload.Livy, Endpoint: e.endpoint, ID: id, Kind: workload.LivySession, Application: workload.Spark},
@@ -83,7 +84,7 @@ func (e *Engine) observe(s session, id string, k kind, asked time.Time) workload
 	if o.Name == "" {
 		o.Name = s.AppID
 	}
-	if o.User == "" && s.Owner != "livy" {
+	if o.User == "" && s.Owner != "livy" && e.ask == nil {
 		o.User = s.Owner
 	}
 	if stamp, ok := strings.CutPrefix(s.Name, ours); ok && k == sessions {

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -40,9 +42,10 @@ type request struct {
 
 // Start creates an interactive session whose name carries the session id. The
 // spec is the body of POST /sessions as JSON; the name is not the caller's to
-// give. A Start.Idle becomes Livy's own idle limit: ttl before 0.9.0,
-// idleTimeout since. A Start.MaxRuntime has an effect since 0.9.0 only, as ttl,
-// and only where the server is configured to check it.
+// give. A Start.Idle becomes Livy's own idle limit where the spec asks for none
+// that is smaller: ttl before 0.9.0, idleTimeout since. A Start.MaxRuntime has an
+// effect since 0.9.0 only, as ttl, and only where the server is configured to
+// check it.
 //
 // Livy has no idempotency key but names are unique: the list is looked at before
 // the request, and again where it was refused.
@@ -101,25 +104,69 @@ func decode(spec []byte) (*request, error) {
 }
 
 // limit sets the session's own limits in Livy (S4.5), in the words of the
-// server's version.
+// server's version: the smaller of what the spec asks and what the session has.
+// Before 0.9.0 ttl is the idle limit and there is no idleTimeout; a spec that
+// says idleTimeout is understood all the same.
 func (e *Engine) limit(ctx context.Context, in *request, s app.Start) error {
-	if s.Idle <= 0 && s.MaxRuntime <= 0 {
+	if s.Idle <= 0 && s.MaxRuntime <= 0 && in.IdleTimeout == "" {
 		return nil
 	}
 	late, err := e.isLate(ctx)
 	if err != nil {
 		return err
 	}
-	switch {
-	case !late && s.Idle > 0:
-		in.TTL = seconds(s.Idle)
-	case late && s.Idle > 0:
-		in.IdleTimeout = seconds(s.Idle)
+	ttl, idle := wish{"ttl", in.TTL}, wish{"idleTimeout", in.IdleTimeout}
+	if !late {
+		in.TTL, err = smallest(s.Idle, ttl, idle)
+		in.IdleTimeout = ""
+		return err
 	}
-	if late && s.MaxRuntime > 0 {
-		in.TTL = seconds(s.MaxRuntime)
+	if in.IdleTimeout, err = smallest(s.Idle, idle); err != nil {
+		return err
 	}
-	return nil
+	in.TTL, err = smallest(s.MaxRuntime, ttl)
+	return err
+}
+
+// wish is a limit that a spec asks for; the text "" is none.
+type wish struct{ field, text string }
+
+// smallest gives the smallest of the limits that there are, in Livy's form.
+func smallest(limit time.Duration, asked ...wish) (string, error) {
+	least, text := limit, ""
+	if limit > 0 {
+		text = seconds(limit)
+	}
+	for _, w := range asked {
+		d, err := livyTime(w.text)
+		if err != nil {
+			return "", fault.Newf("livy: create session", fault.Invalid, "%s: %w", w.field, err)
+		}
+		if d > 0 && (text == "" || d < least) {
+			least, text = d, w.text
+		}
+	}
+	return text, nil
+}
+
+var timeForm = regexp.MustCompile(`^([0-9]{1,9})(us|ms|s|m|min|h|d)?$`)
+
+// livyTime reads a time as Livy writes it: a whole number and a unit, without
+// one milliseconds (ClientConf.getTimeAsMs). "" is 0, no limit.
+func livyTime(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	m := timeForm.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
+	if m == nil {
+		return 0, fmt.Errorf("%q is not a time in Livy's form, such as 90m or 5400s", text)
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	unit := map[string]time.Duration{
+		"us": time.Microsecond, "": time.Millisecond, "ms": time.Millisecond, "s": time.Second,
+		"m": time.Minute, "min": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
+	}[m[2]]
+	return min(time.Duration(n), math.MaxInt64/unit) * unit, err
 }
 
 // seconds is a time in Livy's form, a second at least.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,28 @@ func open(t *testing.T, c *clock.Clock, config sagemakersim.Config) (*Engine, *s
 	config.Account, config.Region = account, region
 	sim := sagemakersim.New(c, config)
 	return New(client(t, sim), account, region, c.Now), sim
+}
+
+// suite runs enginetest for the runs of one resource; spec makes their requests.
+func suite(t *testing.T, config sagemakersim.Config, resource string, h enginetest.Harness) {
+	enginetest.Run(t, func(t *testing.T, c *clock.Clock) enginetest.Harness {
+		e, sim := open(t, c, config)
+		h := h
+		h.Engine, h.Sim, h.Template.Endpoint = e, ledger{sim, resource}, endpoint
+		h.Grace = sagemakersim.Habit.Grace
+		h.Ends = workload.Stopped
+		return h
+	})
+}
+
+// ledger is what the simulator saw of the runs of one resource.
+type ledger struct {
+	*sagemakersim.Sim
+	resource string
+}
+
+func (l ledger) Runs() []simrun.Record {
+	return slices.DeleteFunc(l.Sim.Runs(), func(r simrun.Record) bool { return !strings.HasPrefix(r.ID, l.resource) })
 }
 
 func TestEngine(t *testing.T) {
@@ -324,7 +347,7 @@ func TestStates(t *testing.T) {
 		{"Failed", "Failed", began, workload.Failed},
 		{"SomethingNew", "", time.Time{}, workload.Running},
 	} {
-		got := state(seen{status: types.TrainingJobStatus(c.status), secondary: types.SecondaryStatus(c.secondary)}, c.started)
+		got := state((&Engine{}).trainingJobs(), job{status: c.status, secondary: c.secondary, started: c.started})
 		if got != c.want {
 			t.Errorf("%s/%s is %s, want %s", c.status, c.secondary, got, c.want)
 		}

@@ -36,6 +36,7 @@ type request struct {
 type session struct {
 	id        int
 	app       string // the YARN application's id; "" in local mode
+	owner     string // the authenticated user who asked for it; "" without authentication
 	request   request
 	created   time.Time
 	plan      simrun.Plan
@@ -161,8 +162,12 @@ func (s *session) show(now time.Time, withIdleTimeout bool) map[string]any {
 	for k, v := range r.Conf {
 		conf[k] = v
 	}
+	var owner *string
+	if s.owner != "" {
+		owner = &s.owner
+	}
 	shown := map[string]any{
-		"id": s.id, "name": r.Name, "appId": s.appID(now), "owner": nil, "proxyUser": r.ProxyUser, "state": s.state(now), "kind": r.Kind,
+		"id": s.id, "name": r.Name, "appId": s.appID(now), "owner": owner, "proxyUser": r.ProxyUser, "state": s.state(now), "kind": r.Kind,
 		"appInfo": map[string]any{"driverLogUrl": nil, "sparkUiUrl": nil}, "log": []string{"stdout: ", "\nstderr: "}, "ttl": r.TTL,
 		"driverMemory": r.DriverMemory, "driverCores": r.DriverCores, "executorMemory": r.ExecutorMemory, "executorCores": r.ExecutorCores,
 		"conf": conf, "archives": list(r.Archives), "files": list(r.Files), "heartbeatTimeoutInSecond": r.Heartbeat,

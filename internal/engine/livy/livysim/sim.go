@@ -1,8 +1,8 @@
 // Package livysim speaks the REST protocol of Apache Livy as Amazon EMR runs it,
 // and behaves like it for interactive sessions, for the local system and for
-// tests. It knows Livy's routes, states, words and its rules of idleness; it
-// authenticates nobody, runs no Spark, and must not know Nightshift's adapter.
-// Every answer says that it is simulated.
+// tests. It knows Livy's routes, states, words and its rules of idleness; whom it
+// authenticates it is told, it runs no Spark, and must not know Nightshift's
+// adapter. Every answer says that it is simulated.
 //
 // A session has no work of its own: it is idle until it gets statements. The
 // Spark property spark.nightshift.sim.work ("45m") gives it a first statement
@@ -61,6 +61,10 @@ type Config struct {
 	TTLCheck bool          // livy.server.session.ttl-check, 0.9.0 and later
 	Local    bool          // Spark in local mode: sessions have no application id
 	NoCSRF   bool          // mutating requests need no X-Requested-By
+	// Credentials says whether a user name and password are good now (HTTP Basic);
+	// a request without any is answered 401, one with others 403. nil: requests
+	// need none, and there is nobody to authenticate.
+	Credentials func(user, password string) bool
 }
 
 // Sim is one Livy server. It is an http.Handler.
@@ -78,6 +82,7 @@ type Sim struct {
 	all      []*session // that ever were: the ledger
 	next     int
 	swept    time.Time
+	doAs     map[string]int // requests by the user on whose behalf they were made
 }
 
 // New gives a server without sessions.
@@ -88,7 +93,7 @@ func New(clock simrun.Clock, config Config) *Sim {
 	if config.Timeout == 0 {
 		config.Timeout = 8 * time.Hour
 	}
-	s := &Sim{Door: simrun.NewDoor(clock, nil), clock: clock, config: config, swept: clock.Now(), mux: http.NewServeMux()}
+	s := &Sim{Door: simrun.NewDoor(clock, nil), clock: clock, config: config, swept: clock.Now(), mux: http.NewServeMux(), doAs: map[string]int{}}
 	s.late = !strings.HasPrefix(config.Version, "0.8.") && !strings.HasPrefix(config.Version, "0.7.")
 	for pattern, h := range map[string]struct {
 		op    string
@@ -108,6 +113,11 @@ func New(clock simrun.Clock, config Config) *Sim {
 	} {
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			s.Serve(w, r, h.op, refusals, func(w http.ResponseWriter, r *http.Request) {
+				if no := s.authenticate(r); no.status != 0 {
+					w.Header().Set("WWW-Authenticate", `Basic realm="Livy"`)
+					no.write(w)
+					return
+				}
 				if !s.config.NoCSRF && r.Method != http.MethodGet && r.Header.Get("X-Requested-By") == "" {
 					no(400, "Missing Required Header for CSRF protection.").write(w)
 					return
@@ -121,6 +131,31 @@ func New(clock simrun.Clock, config Config) *Sim {
 
 // ServeHTTP serves one request.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// authenticate answers what a request without good credentials is told; the zero
+// answer where it may pass. It counts the doAs of those that pass.
+func (s *Sim) authenticate(r *http.Request) answer {
+	user, password, given := r.BasicAuth()
+	switch ask := s.config.Credentials; {
+	case ask == nil:
+	case !given:
+		return no(401, "Authentication required")
+	case !ask(user, password):
+		return no(403, "Invalid credentials")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doAs[r.URL.Query().Get("doAs")]++
+	return answer{}
+}
+
+// DoAs counts the requests that were made on a user's behalf (the parameter
+// doAs); "" is for those on nobody's.
+func (s *Sim) DoAs(user string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.doAs[user]
+}
 
 // Restart restarts the server without recovery: it forgets its sessions and
 // counts from 0 again. Their applications live on, seen by nobody here.
@@ -264,6 +299,10 @@ func (s *Sim) create(r *http.Request) answer {
 	if err := d.Decode(&in); err != nil {
 		return no(400, "%v", err)
 	}
+	if doAs := r.URL.Query().Get("doAs"); doAs != "" {
+		in.ProxyUser = &doAs // it wins over the body's
+	}
+	owner, _, _ := r.BasicAuth()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock.Now()
@@ -276,6 +315,7 @@ func (s *Sim) create(r *http.Request) answer {
 		return no(400, "Rejected, Reason: %v", err)
 	}
 	s.next++
+	x.owner = owner
 	s.sessions, s.all = append(s.sessions, x), append(s.all, x)
 	return answer{status: 201, body: x.show(now, s.late), location: fmt.Sprintf("/sessions/%d", x.id)}
 }

@@ -149,3 +149,51 @@ func TestARestartForgets(t *testing.T) {
 		}
 	}
 }
+
+// Every request about a session is a heartbeat for it, a read too; a list is
+// none.
+func TestHeartbeats(t *testing.T) {
+	s := start(t, livysim.Config{})
+	s.is("POST", "/sessions", `{"heartbeatTimeoutInSecond":150}`, 201, `"heartbeatTimeoutInSecond":150`)
+	s.is("POST", "/sessions", `{"heartbeatTimeoutInSecond":150}`, 201, "")
+	s.is("POST", "/sessions", `{}`, 201, "")
+	for range 5 {
+		s.wait(time.Minute)
+		s.is("GET", "/sessions/1/statements", "", 200, "")
+		s.is("GET", "/sessions", "", 200, "")
+	}
+	s.is("GET", "/sessions/0", "", 404, "not found")
+	s.is("GET", "/sessions/1", "", 200, "idle")
+	s.is("GET", "/sessions/2", "", 200, "idle")
+	if r := s.Runs()[0]; r.By != simrun.Heartbeat || r.Ended.Sub(enginetest.Open).Round(time.Minute) != 3*time.Minute {
+		t.Errorf("it was ended by %q after %s, want its heartbeat at the watchdog's round after 150 s", r.By, r.Ended.Sub(enginetest.Open))
+	}
+}
+
+func TestAuthentication(t *testing.T) {
+	s := start(t, livysim.Config{Credentials: func(user, password string) bool { return user == "u" && password == "p" }})
+	call := func(user, password, method, path, body string) (int, string) {
+		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		r.Header.Set("X-Requested-By", "test")
+		if user != "" {
+			r.SetBasicAuth(user, password)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	for _, c := range []struct {
+		user, password string
+		status         int
+	}{{"", "", 401}, {"u", "x", 403}, {"v", "p", 403}, {"u", "p", 200}} {
+		if status, said := call(c.user, c.password, "GET", "/sessions", ""); status != c.status {
+			t.Errorf("%s with the password %s is answered %d %s, want %d", c.user, c.password, status, said, c.status)
+		}
+	}
+	if status, said := call("u", "p", "POST", "/sessions?doAs=ana", `{"proxyUser":"ben"}`); status != 201 || !strings.Contains(said, `"proxyUser":"ana"`) || !strings.Contains(said, `"owner":"u"`) {
+		t.Errorf("it answers %d %s", status, said)
+	}
+	if s.DoAs("ana") != 1 || s.DoAs("") != 1 || s.DoAs("ben") != 0 {
+		t.Errorf("on behalf of ana %d, of nobody %d", s.DoAs("ana"), s.DoAs(""))
+	}
+}

@@ -1,13 +1,13 @@
 // Package sagemakersim speaks the protocol of Amazon SageMaker AI (2017-07-24,
-// JSON 1.1, targets SageMaker.*) and behaves like it for training jobs, for the
-// local system and for tests. It knows the documented shapes, errors and states;
+// JSON 1.1, targets SageMaker.*) and behaves like it for training jobs,
+// processing jobs and pipelines, for the local system and for tests. It knows the documented shapes, errors and states;
 // it checks no signatures, trains nothing, and must not know Nightshift's
 // adapter. Every answer says that it is simulated.
 //
 // What a job does is read from its own parameters: the hyperparameter
 // nightshift.sim.work or the environment variable NIGHTSHIFT_SIM_WORK ("45m")
 // ends it after that long; nightshift.sim.fail or NIGHTSHIFT_SIM_FAIL ("true")
-// makes it fail then.
+// makes it fail then. The jobs of a pipeline's steps are jobs like all others.
 package sagemakersim
 
 import (
@@ -28,24 +28,38 @@ import (
 
 // Operations, as the door counts, throttles and loses them.
 const (
-	OpCreate   = "CreateTrainingJob"
-	OpDescribe = "DescribeTrainingJob"
-	OpStop     = "StopTrainingJob"
-	OpList     = "ListTrainingJobs"
-	OpListTags = "ListTags"
-	OpAddTags  = "AddTags"
+	OpCreate             = "CreateTrainingJob"
+	OpDescribe           = "DescribeTrainingJob"
+	OpStop               = "StopTrainingJob"
+	OpList               = "ListTrainingJobs"
+	OpCreateProcessing   = "CreateProcessingJob"
+	OpDescribeProcessing = "DescribeProcessingJob"
+	OpStopProcessing     = "StopProcessingJob"
+	OpListProcessing     = "ListProcessingJobs"
+	OpListTags           = "ListTags"
+	OpAddTags            = "AddTags"
+	OpCreatePipeline     = "CreatePipeline"
+	OpListPipelines      = "ListPipelines"
+	OpStartExecution     = "StartPipelineExecution"
+	OpDescribeExecution  = "DescribePipelineExecution"
+	OpStopExecution      = "StopPipelineExecution"
+	OpRetryExecution     = "RetryPipelineExecution"
+	OpListExecutions     = "ListPipelineExecutions"
+	OpListSteps          = "ListPipelineExecutionSteps"
+	OpStepSuccess        = "SendPipelineExecutionStepSuccess"
+	OpStepFailure        = "SendPipelineExecutionStepFailure"
 )
 
 // Rates are assumptions: SageMaker publishes no figures for these operations.
 func Rates() map[string]cadence.Rate {
-	return map[string]cadence.Rate{
-		OpCreate:   {PerSecond: 5, Burst: 10},
-		OpStop:     {PerSecond: 5, Burst: 10},
-		OpDescribe: {PerSecond: 10, Burst: 20},
-		OpList:     {PerSecond: 10, Burst: 20},
-		OpListTags: {PerSecond: 10, Burst: 20},
-		OpAddTags:  {PerSecond: 5, Burst: 10},
+	rates := map[string]cadence.Rate{}
+	for _, changes := range []string{OpCreate, OpStop, OpCreateProcessing, OpStopProcessing, OpAddTags, OpStartExecution, OpStopExecution} {
+		rates[changes] = cadence.Rate{PerSecond: 5, Burst: 10}
 	}
+	for _, reads := range []string{OpDescribe, OpList, OpDescribeProcessing, OpListProcessing, OpListTags, OpListPipelines, OpDescribeExecution, OpListExecutions, OpListSteps} {
+		rates[reads] = cadence.Rate{PerSecond: 10, Burst: 20}
+	}
+	return rates
 }
 
 // Habit is how jobs behave where nobody planned otherwise: two minutes to
@@ -53,17 +67,43 @@ func Rates() map[string]cadence.Rate {
 var Habit = simrun.Plan{StartDelay: 2 * time.Minute, Grace: 120 * time.Second}
 
 const (
-	runtimeDefault = 24 * time.Hour      // MaxRuntimeInSeconds where none is given
-	runtimeMax     = 28 * 24 * time.Hour // the most it may be
+	runtimeDefault = 24 * time.Hour // MaxRuntimeInSeconds where none is given
 	pageDefault    = 10
 	pageMax        = 100
+)
+
+// kind is one kind of job, in the API's words.
+type kind struct {
+	resource   string // in ARNs
+	word       string // begins the names of members: TrainingJobName, …
+	verb       string // begins TrainingStartTime, …
+	noun       string
+	runtimeMax time.Duration // the most that MaxRuntimeInSeconds may be
+	required   []string
+	described  []string // members of the request that a description repeats; tags are not among them
+}
+
+var (
+	training = kind{
+		"training-job", "TrainingJob", "Training", "training job", 28 * 24 * time.Hour,
+		[]string{"RoleArn", "OutputDataConfig"},
+		[]string{"AlgorithmSpecification", "CheckpointConfig", "Environment", "HyperParameters", "InputDataConfig", "OutputDataConfig",
+			"ResourceConfig", "RetryStrategy", "RoleArn", "VpcConfig", "EnableManagedSpotTraining", "EnableNetworkIsolation"},
+	}
+	processing = kind{
+		"processing-job", "ProcessingJob", "Processing", "processing job", 777_600 * time.Second,
+		[]string{"RoleArn", "AppSpecification", "ProcessingResources"},
+		[]string{"AppSpecification", "Environment", "ExperimentConfig", "NetworkConfig", "ProcessingInputs", "ProcessingOutputConfig",
+			"ProcessingResources", "RoleArn"},
+	}
 )
 
 // Config says whose service it is.
 type Config struct {
 	Account, Region string
 	Rates           map[string]cadence.Rate // nil: Rates()
-	Quota           int                     // live jobs at most, then ResourceLimitExceeded; 0: no limit
+	Quota           int                     // live jobs of a kind at most, then ResourceLimitExceeded; 0: no limit
+	Pipelines       []Pipeline              // that are there from the beginning
 }
 
 // Sim is the service in one account and Region. It is an http.Handler.
@@ -74,26 +114,37 @@ type Sim struct {
 	clock  simrun.Clock
 	config Config
 
-	mu   sync.Mutex
-	jobs []*job // in order of creation
+	mu         sync.Mutex
+	jobs       []*job // in order of creation
+	pipelines  []*pipeline
+	executions []*execution // in order of their start
+	tokens     map[string]*execution
 }
 
 type job struct {
+	kind  kind
 	seq   int
 	name  string
-	input map[string]json.RawMessage // CreateTrainingJob's body
+	input map[string]json.RawMessage // the create request
 	tags  []tag
 	life  simrun.Life
 }
 
 type tag struct{ Key, Value string }
 
-// New gives a service without jobs.
+// New gives a service without jobs. It panics where a pipeline of the
+// configuration is not one: that is a mistake in the program.
 func New(clock simrun.Clock, config Config) *Sim {
 	if config.Rates == nil {
 		config.Rates = Rates()
 	}
-	return &Sim{Door: simrun.NewDoor(clock, config.Rates), clock: clock, config: config}
+	s := &Sim{Door: simrun.NewDoor(clock, config.Rates), clock: clock, config: config, tokens: map[string]*execution{}}
+	for _, p := range config.Pipelines {
+		if no := s.addPipeline(p); no != nil {
+			panic(no.message)
+		}
+	}
+	return s
 }
 
 // ServeHTTP serves one request of the API.
@@ -117,33 +168,43 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Sim) operate(op string, in map[string]json.RawMessage) (any, *refusal) {
+	s.progress()
+	for _, k := range []kind{training, processing} {
+		switch op {
+		case "Create" + k.word:
+			return s.create(k, in)
+		case "Describe" + k.word:
+			return s.describe(k, in)
+		case "Stop" + k.word:
+			return s.stop(k, in)
+		case "List" + k.word + "s":
+			return s.list(k, in)
+		}
+	}
 	switch op {
-	case OpCreate:
-		return s.create(in)
-	case OpDescribe:
-		return s.describe(in)
-	case OpStop:
-		return s.stop(in)
-	case OpList:
-		return s.list(in)
 	case OpListTags:
 		return s.listTags(in)
 	case OpAddTags:
 		return s.addTags(in)
 	}
-	return nil, &refusal{"UnknownOperationException", "the simulator does not know the operation " + op}
+	return s.operatePipelines(op, in)
 }
 
-// Runs is the ledger: every training job, however long over.
+// Runs is the ledger: every job and every pipeline execution, however long over.
+// Their ids begin as in ARNs: training-job/, processing-job/, pipeline/.
 func (s *Sim) Runs() []simrun.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.progress()
 	now := s.clock.Now()
 	var records []simrun.Record
 	for _, j := range s.jobs {
 		records = append(records, j.life.Record(simrun.Record{
-			ID: "training-job/" + j.name, Name: j.name, Session: j.tag("nightshift:session"), User: j.tag("nightshift:user"),
+			ID: j.kind.resource + "/" + j.name, Name: j.name, Session: j.tag("nightshift:session"), User: j.tag("nightshift:user"),
 		}, now))
+	}
+	for _, x := range s.executions {
+		records = append(records, x.record())
 	}
 	return simrun.Sort(records)
 }
@@ -171,42 +232,51 @@ func number(in map[string]json.RawMessage, name string) (v float64) {
 
 var nameForm = regexp.MustCompile(`^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$`)
 
-func (s *Sim) create(in map[string]json.RawMessage) (any, *refusal) {
-	name := text(in, "TrainingJobName")
-	limit, no := check(name, in)
+func (s *Sim) create(k kind, in map[string]json.RawMessage) (any, *refusal) {
+	name := text(in, k.word+"Name")
+	limit, no := check(k, name, in)
 	if no != nil {
 		return nil, no
 	}
-	if s.job(name) != nil {
-		return nil, &refusal{"ResourceInUse", "Training job names must be unique within an AWS account and region, and a training job with this name already exists (" + s.arn(name) + ")"}
+	if s.job(k, name) != nil {
+		return nil, &refusal{"ResourceInUse", "Job names must be unique within an AWS account and region, and a " + k.noun + " with this name already exists (" + s.arn(k.resource, name) + ")"}
 	}
 	now := s.clock.Now()
-	if s.config.Quota > 0 && s.live(now) >= s.config.Quota {
-		return nil, &refusal{"ResourceLimitExceeded", fmt.Sprintf("The account-level service limit for training jobs is %d Instances, with current utilization of %d Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request an increase for this quota.", s.config.Quota, s.config.Quota)}
+	if s.config.Quota > 0 && s.live(k, now) >= s.config.Quota {
+		return nil, &refusal{"ResourceLimitExceeded", fmt.Sprintf("The account-level service limit for %ss is %d Instances, with current utilization of %d Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request an increase for this quota.", k.noun, s.config.Quota, s.config.Quota)}
 	}
 	asked, no := wish(in)
 	if no != nil {
 		return nil, no
 	}
-	j := &job{seq: len(s.jobs) + 1, name: name, input: in}
+	j := &job{kind: k, name: name, input: in}
 	if raw := given(in, "Tags"); raw != nil && json.Unmarshal(raw, &j.tags) != nil {
 		return nil, invalid("Tags must be a list of Key and Value")
 	}
 	j.life = simrun.Life{Created: now, Limit: limit, Plan: s.For(Habit, asked, name, j.tag("nightshift:session"))}
+	s.add(j)
+	return map[string]string{k.word + "Arn": s.arn(k.resource, name)}, nil
+}
+
+func (s *Sim) add(j *job) {
+	j.seq = len(s.jobs) + 1
 	s.jobs = append(s.jobs, j)
-	return map[string]string{"TrainingJobArn": s.arn(name)}, nil
 }
 
 // check gives the job's own limit, or what is wrong with the request.
-func check(name string, in map[string]json.RawMessage) (time.Duration, *refusal) {
+func check(k kind, name string, in map[string]json.RawMessage) (time.Duration, *refusal) {
 	if !nameForm.MatchString(name) || len(name) > 63 {
-		return 0, invalid("1 validation error detected: Value '%s' at 'trainingJobName' failed to satisfy constraint: Member must satisfy regular expression pattern", name)
+		return 0, invalid("1 validation error detected: Value '%s' at '%sName' failed to satisfy constraint: Member must satisfy regular expression pattern", name, k.word)
 	}
-	for _, required := range []string{"RoleArn", "OutputDataConfig"} {
+	for _, required := range k.required {
 		if len(in[required]) == 0 {
 			return 0, invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", required)
 		}
 	}
+	return limit(k, in)
+}
+
+func limit(k kind, in map[string]json.RawMessage) (time.Duration, *refusal) {
 	var condition struct{ MaxRuntimeInSeconds *int64 }
 	if raw := in["StoppingCondition"]; raw != nil && json.Unmarshal(raw, &condition) != nil {
 		return 0, invalid("StoppingCondition is not valid")
@@ -215,8 +285,8 @@ func check(name string, in map[string]json.RawMessage) (time.Duration, *refusal)
 		return runtimeDefault, nil
 	}
 	limit := time.Duration(*condition.MaxRuntimeInSeconds) * time.Second
-	if limit < time.Second || limit > runtimeMax {
-		return 0, invalid("MaxRuntimeInSeconds must be between 1 and %d", int(runtimeMax.Seconds()))
+	if limit < time.Second || limit > k.runtimeMax {
+		return 0, invalid("MaxRuntimeInSeconds must be between 1 and %d", int(k.runtimeMax.Seconds()))
 	}
 	return limit, nil
 }
@@ -234,73 +304,91 @@ func wish(in map[string]json.RawMessage) (simrun.Plan, *refusal) {
 	return plan, nil
 }
 
-func (s *Sim) live(now time.Time) (n int) {
+func (s *Sim) live(k kind, now time.Time) (n int) {
 	for _, j := range s.jobs {
-		if !j.life.At(now).Phase.Over() {
+		if j.kind.resource == k.resource && !j.life.At(now).Phase.Over() {
 			n++
 		}
 	}
 	return n
 }
 
-func (s *Sim) job(name string) *job {
+// job finds a job by its name. Letters are taken as equal in either case: ARNs
+// have names in lower case, and clients describe jobs by the names in ARNs.
+func (s *Sim) job(k kind, name string) *job {
 	for _, j := range s.jobs {
-		if j.name == name {
+		if j.kind.resource == k.resource && strings.EqualFold(j.name, name) {
 			return j
 		}
 	}
 	return nil
 }
 
-func (s *Sim) describe(in map[string]json.RawMessage) (any, *refusal) {
-	j := s.job(text(in, "TrainingJobName"))
+func (s *Sim) describe(k kind, in map[string]json.RawMessage) (any, *refusal) {
+	j := s.job(k, text(in, k.word+"Name"))
 	if j == nil {
 		return nil, notFound
 	}
 	now := s.clock.Now()
 	m := j.life.At(now)
-	d := map[string]any{
-		"TrainingJobName": j.name, "TrainingJobArn": s.arn(j.name), "TrainingJobStatus": status(m), "SecondaryStatus": j.secondary(m, now),
-		"CreationTime": seconds(j.life.Created), "LastModifiedTime": seconds(j.modified(m, now)),
-		"ModelArtifacts":    map[string]string{"S3ModelArtifacts": "s3://simulated/" + j.name + "/output/model.tar.gz"},
-		"StoppingCondition": map[string]int{"MaxRuntimeInSeconds": int(j.life.Limit.Seconds())},
+	d := s.summary(j, m, now)
+	d["StoppingCondition"] = map[string]int{"MaxRuntimeInSeconds": int(j.life.Limit.Seconds())}
+	if k.resource == training.resource {
+		d["ModelArtifacts"] = map[string]string{"S3ModelArtifacts": "s3://simulated/" + j.name + "/output/model.tar.gz"}
 	}
-	// Tags and the session chaining are not described.
-	for _, same := range []string{"AlgorithmSpecification", "CheckpointConfig", "Environment", "HyperParameters", "InputDataConfig",
-		"OutputDataConfig", "ResourceConfig", "RetryStrategy", "RoleArn", "VpcConfig", "EnableManagedSpotTraining", "EnableNetworkIsolation"} {
+	for _, same := range k.described {
 		if raw := given(j.input, same); raw != nil {
 			d[same] = raw
 		}
 	}
 	if !m.Started.IsZero() {
-		d["TrainingStartTime"] = seconds(m.Started)
-	}
-	if m.Phase.Over() {
-		d["TrainingEndTime"] = seconds(m.Ended)
+		d[k.verb+"StartTime"] = seconds(m.Started)
 	}
 	if m.Phase == simrun.Failed {
-		d["FailureReason"] = cmp.Or(j.life.Plan.Reason, "AlgorithmError: the simulated job failed, exit code: 1")
+		d["FailureReason"] = j.failure()
 	}
 	return d, nil
 }
 
-func (s *Sim) stop(in map[string]json.RawMessage) (any, *refusal) {
-	j := s.job(text(in, "TrainingJobName"))
+func (j *job) failure() string {
+	return cmp.Or(j.life.Plan.Reason, "AlgorithmError: the simulated job failed, exit code: 1")
+}
+
+func (s *Sim) stop(k kind, in map[string]json.RawMessage) (any, *refusal) {
+	j := s.job(k, text(in, k.word+"Name"))
 	if j == nil {
 		return nil, notFound
 	}
 	now := s.clock.Now()
 	if m := j.life.At(now); m.Phase.Over() {
-		return nil, invalid("The request was rejected because the training job is in status %s.", status(m))
+		return nil, invalid("The request was rejected because the %s is in status %s.", k.noun, status(m))
 	}
 	j.life.Stops = append(j.life.Stops, now)
 	return map[string]string{}, nil
 }
 
-// list answers newest first, or oldest first where the caller says so; the token
-// is the number of the last job of the page.
-func (s *Sim) list(in map[string]json.RawMessage) (any, *refusal) {
-	size, last := pageDefault, 0
+// list answers newest first, or oldest first where the caller says so.
+func (s *Sim) list(k kind, in map[string]json.RawMessage) (any, *refusal) {
+	now := s.clock.Now()
+	var items []item
+	for _, j := range s.jobs {
+		if m := j.life.At(now); j.kind.resource == k.resource && j.wanted(in, m, now) {
+			items = append(items, item{j.seq, s.summary(j, m, now)})
+		}
+	}
+	return page(in, pageDefault, k.word+"Summaries", items, text(in, "SortOrder") == "Ascending")
+}
+
+// item is one element of a list, with its place in the order of creation.
+type item struct {
+	seq  int
+	view any
+}
+
+// page answers one page of what was listed in the order of creation; the token
+// is the place of the page's last element.
+func page(in map[string]json.RawMessage, size int, member string, items []item, ascending bool) (any, *refusal) {
+	last := 0
 	if n := int(number(in, "MaxResults")); n > 0 {
 		if size = n; n > pageMax {
 			return nil, invalid("MaxResults must be at most %d", pageMax)
@@ -313,25 +401,20 @@ func (s *Sim) list(in map[string]json.RawMessage) (any, *refusal) {
 		}
 		last = n
 	}
-	now := s.clock.Now()
-	order := slices.Clone(s.jobs)
-	ascending := text(in, "SortOrder") == "Ascending"
 	if !ascending {
-		slices.Reverse(order)
+		slices.Reverse(items)
 	}
-	summaries := []any{}
-	for _, j := range order {
-		m := j.life.At(now)
-		if (last > 0 && (j.seq == last || (j.seq < last) == ascending)) || !j.wanted(in, m, now) {
+	views := []any{}
+	for _, i := range items {
+		if last > 0 && (i.seq == last || (i.seq < last) == ascending) {
 			continue
 		}
-		if len(summaries) == size {
-			return map[string]any{"TrainingJobSummaries": summaries, "NextToken": strconv.Itoa(last)}, nil
+		if len(views) == size {
+			return map[string]any{member: views, "NextToken": strconv.Itoa(last)}, nil
 		}
-		summaries = append(summaries, s.summary(j, m, now))
-		last = j.seq
+		views, last = append(views, i.view), i.seq
 	}
-	return map[string]any{"TrainingJobSummaries": summaries}, nil
+	return map[string]any{member: views}, nil
 }
 
 func (j *job) wanted(in map[string]json.RawMessage, m simrun.Moment, now time.Time) bool {
@@ -360,13 +443,17 @@ func given(in map[string]json.RawMessage, name string) json.RawMessage {
 	return nil
 }
 
-func (s *Sim) summary(j *job, m simrun.Moment, now time.Time) any {
+func (s *Sim) summary(j *job, m simrun.Moment, now time.Time) map[string]any {
+	word := j.kind.word
 	summary := map[string]any{
-		"TrainingJobName": j.name, "TrainingJobArn": s.arn(j.name), "TrainingJobStatus": status(m), "SecondaryStatus": j.secondary(m, now),
+		word + "Name": j.name, word + "Arn": s.arn(j.kind.resource, j.name), word + "Status": status(m),
 		"CreationTime": seconds(j.life.Created), "LastModifiedTime": seconds(j.modified(m, now)),
 	}
+	if j.kind.resource == training.resource {
+		summary["SecondaryStatus"] = j.secondary(m, now)
+	}
 	if m.Phase.Over() {
-		summary["TrainingEndTime"] = seconds(m.Ended)
+		summary[j.kind.verb+"EndTime"] = seconds(m.Ended)
 	}
 	return summary
 }
@@ -396,7 +483,7 @@ func (s *Sim) addTags(in map[string]json.RawMessage) (any, *refusal) {
 
 func (s *Sim) tagged(in map[string]json.RawMessage) *job {
 	for _, j := range s.jobs {
-		if s.arn(j.name) == text(in, "ResourceArn") {
+		if s.arn(j.kind.resource, j.name) == text(in, "ResourceArn") {
 			return j
 		}
 	}
@@ -404,8 +491,8 @@ func (s *Sim) tagged(in map[string]json.RawMessage) *job {
 }
 
 // arn has the name in lower case, as the service's ARNs do.
-func (s *Sim) arn(name string) string {
-	return "arn:aws:sagemaker:" + s.config.Region + ":" + s.config.Account + ":training-job/" + strings.ToLower(name)
+func (s *Sim) arn(resource, name string) string {
+	return "arn:aws:sagemaker:" + s.config.Region + ":" + s.config.Account + ":" + resource + "/" + strings.ToLower(name)
 }
 
 func status(m simrun.Moment) string {

@@ -1,0 +1,356 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"nightshift/internal/cadence"
+	"nightshift/internal/fault"
+	"nightshift/internal/session"
+)
+
+// census is what the sweep's walk over the live sessions has seen. The walk is
+// made anyway, so that knowing whose sessions are live costs no further call: at
+// a million sessions it is the walk that costs, one read of each.
+type census struct {
+	// users with live sessions; true where the records hold that the user is
+	// disabled, deleted or without access.
+	users map[string]bool
+	// named are active sessions that name an interactive session.
+	named []named
+}
+
+// named is what the portal check needs of a session.
+type named struct {
+	id, user    string
+	interactive session.InteractiveSession
+	recorded    time.Time
+}
+
+func (c *census) add(live []session.Session) {
+	for _, s := range live {
+		held := holds(s.End.Cause) || s.UserStatusAt.After(s.UserEnabledAt)
+		c.users[s.User] = c.users[s.User] || held
+		if s.Status == session.Active && s.Interactive.ID != "" && !s.InteractiveGone {
+			c.named = append(c.named, named{s.ID, s.User, s.Interactive, s.RecordedAt})
+		}
+	}
+}
+
+// checkIdentities asks the identity store about each user with live sessions
+// (S3.5b): whether the user is there and enabled, and, more seldom, whether an
+// assignment still gives access. What it finds goes through the door that events
+// go through. What cannot be read changes nothing (S1.10); it is counted, and one
+// error says so.
+func (a *App) checkIdentities(ctx context.Context, seen census) error {
+	now := a.Now()
+	// In an order that changes each time: where time runs out, it is not always the
+	// same users who are left.
+	users, lots := sortedKeys(seen.users), make(map[string]string, len(seen.users))
+	for _, u := range users {
+		lots[u] = digest(u, now.String())
+	}
+	slices.SortFunc(users, func(x, y string) int { return cmp.Compare(lots[x], lots[y]) })
+	statuses, errs := a.statuses(ctx, users, now)
+	for _, user := range users {
+		if status, ok := statuses[user]; ok && (status != UserEnabled || seen.users[user]) {
+			errs = append(errs, a.settle(ctx, user, status, now))
+		}
+	}
+	errs = append(errs, a.checkAssignments(ctx, users, seen, statuses, now))
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("check identities: %w", err)
+	}
+	return nil
+}
+
+// statuses reads the users' statuses: of up to UsersAskedMax each by a call;
+// beyond, from the directory's pages, and of those that these lack by a call
+// each, in turn. A user who is not in the answer is not known.
+func (a *App) statuses(ctx context.Context, users []string, now time.Time) (map[string]UserStatus, []error) {
+	found, errs := map[string]UserStatus{}, []error(nil)
+	if len(users) > cadence.UsersAskedMax && a.Users != nil {
+		errs = append(errs, a.listed(ctx, users, found))
+	}
+	var ask []string
+	for _, u := range users {
+		if _, known := found[u]; !known {
+			ask = append(ask, u)
+		}
+	}
+	if rounds := int64(cadence.IdentityPeriod(len(ask)) / cadence.Sweep); rounds > 1 {
+		ask = slices.DeleteFunc(ask, func(u string) bool { return turn(u, rounds) != round(now)%rounds })
+	}
+	answers := make([]UserStatus, len(ask))
+	unknown := a.each(ctx, ask, func(ctx context.Context, i int) (err error) {
+		answers[i], err = a.Identity.Status(ctx, ask[i])
+		return err
+	})
+	for i, u := range ask {
+		if answers[i] != "" {
+			found[u] = answers[i]
+		}
+	}
+	return found, append(errs, unknown)
+}
+
+// listed takes the statuses of the users from the directory's pages, and stops
+// when it has all. Who is not in a page is asked for by name: the absence from a
+// listing deletes nobody.
+func (a *App) listed(ctx context.Context, users []string, found map[string]UserStatus) error {
+	wanted := make(map[string]bool, len(users))
+	for _, u := range users {
+		wanted[u] = true
+	}
+	cursor := ""
+	for range cadence.DirectoryPagesMax {
+		if a.late(ctx) {
+			return nil
+		}
+		page, next, err := a.Users.Users(ctx, cursor)
+		if err != nil {
+			return fmt.Errorf("list users: %w", err)
+		}
+		for u, status := range page {
+			if wanted[u] {
+				found[u] = status
+			}
+		}
+		if cursor = next; next == "" || len(found) == len(wanted) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// each asks about users, some at once, each even if another fails. The answer is
+// one error for all; the users not reached before time is up are left out.
+func (a *App) each(ctx context.Context, users []string, ask func(ctx context.Context, i int) error) error {
+	errs := make([]error, len(users))
+	tasks := make([]func(context.Context), len(users))
+	for i := range users {
+		tasks[i] = func(ctx context.Context) {
+			if !a.late(ctx) {
+				errs[i] = ask(ctx, i)
+			}
+		}
+	}
+	a.Parallel(ctx, cadence.AskedAtOnce, tasks)
+	unknown, first := 0, error(nil)
+	for _, err := range slices.Backward(errs) {
+		if err != nil {
+			unknown, first = unknown+1, err
+		}
+	}
+	if unknown == 0 {
+		return nil
+	}
+	a.Meter.Count(MetricUnknown, unknown)
+	return fmt.Errorf("%d of %d users cannot be told, such as: %w", unknown, len(users), first)
+}
+
+// late says that the caller's time is nearly up: what is begun now would be cut
+// off, with what the others have still to write.
+func (a *App) late(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && deadline.Sub(a.Now()) < checksEndBefore
+}
+
+// checksEndBefore is how long before the caller's time is up the identity checks
+// ask no more.
+const checksEndBefore = 5 * time.Second
+
+// standing is the newest fact of the kinds; false where there is none.
+func standing(u session.UserFacts, kinds ...session.Kind) (session.Event, bool) {
+	for _, f := range slices.Backward(u.Facts) { // in order of their time
+		if slices.Contains(kinds, f.Kind) {
+			return f, true
+		}
+	}
+	return session.Event{}, false
+}
+
+// settle records a status that the identity store gives where the records hold
+// another. A fact that is still young is not contradicted: the directory may
+// answer with what was.
+func (a *App) settle(ctx context.Context, user string, status UserStatus, now time.Time) error {
+	u, err := a.Store.User(ctx, user)
+	if err != nil {
+		return err
+	}
+	known, ok := standing(u, session.UserEnabled, session.UserDisabled, session.UserDeleted)
+	kind := session.UserEnabled
+	switch status {
+	case UserDisabled:
+		kind = session.UserDisabled
+	case UserDeleted:
+		kind = session.UserDeleted
+	case UserEnabled:
+		if !ok {
+			return nil // nobody said otherwise
+		}
+	}
+	if ok && (known.Kind == kind || now.Sub(known.At) < cadence.ContradictAfter) {
+		return nil
+	}
+	return a.found(ctx, user, kind, known.At, now, "", "identity check "+now.UTC().Format(time.RFC3339))
+}
+
+// found is a fact that a check has found. Its id is the same whoever finds it.
+func (a *App) found(ctx context.Context, user string, kind session.Kind, since, now time.Time, detail, evidence string) error {
+	a.Meter.Count(MetricHealed, 1)
+	return a.fact(ctx, session.Event{
+		ID: "check-" + digest(user, string(kind), since.UTC().Format(time.RFC3339Nano)), Kind: kind, At: now, User: user,
+		By: "unknown", Detail: detail, Evidence: evidence,
+	})
+}
+
+// markAssignments names the moment up to which users' assignments were looked at.
+const markAssignments = "assignments-checked"
+
+// checkAssignments looks at the assignments of the users whose turn it is, each
+// at least each AccessEach where there are not too many, and of those who are
+// held to have none.
+func (a *App) checkAssignments(ctx context.Context, users []string, seen census, statuses map[string]UserStatus, now time.Time) error {
+	done, err := a.Store.Mark(ctx, markAssignments)
+	if err != nil {
+		return err
+	}
+	rounds := max(int64(cadence.AccessEach/cadence.Sweep), int64(len(users)+cadence.AccessMax-1)/cadence.AccessMax)
+	last := round(now)
+	from := max(round(done)+1, last-rounds+1)
+	if done.IsZero() {
+		from = last
+	}
+	turns := map[int64][]string{}
+	var due []string
+	for _, u := range users {
+		switch {
+		case statuses[u] != "" && statuses[u] != UserEnabled:
+		case seen.users[u] && len(due) < cadence.AccessMax:
+			due = append(due, u)
+		default:
+			turns[turn(u, rounds)] = append(turns[turn(u, rounds)], u)
+		}
+	}
+	upTo := from - 1
+	for r := from; r <= last; r++ {
+		batch := turns[r%rounds]
+		if r > from && len(due)+len(batch) > cadence.AccessMax {
+			break // one sweep takes no more; the next goes on here
+		}
+		due, upTo = append(due, batch...), r
+	}
+	answered := make([]bool, len(due))
+	unknown := a.each(ctx, due, func(ctx context.Context, i int) error {
+		err := a.checkAssignment(ctx, due[i], statuses[due[i]], now)
+		answered[i] = err == nil
+		return err
+	})
+	if len(due) > 0 && !slices.Contains(answered, true) {
+		return unknown // nobody could be asked: their turn is not over
+	}
+	return errors.Join(unknown, a.Store.SetMark(ctx, markAssignments, time.Unix(upTo*int64(cadence.Sweep/time.Second), 0).UTC()))
+}
+
+// checkAssignment looks at one user's assignments. One who has access again is
+// enabled again, where the check that found none is asked anew and the user is
+// enabled: what removed the access holds until then (S2.11).
+func (a *App) checkAssignment(ctx context.Context, user string, status UserStatus, now time.Time) error {
+	u, err := a.Store.User(ctx, user)
+	if err != nil {
+		return err
+	}
+	held, ok := standing(u, session.AccessRemoved, session.UserEnabled)
+	application := ""
+	if ok && held.Kind == session.AccessRemoved {
+		application = held.Detail
+	}
+	access, err := a.Identity.Access(ctx, user, application)
+	if fault.Is(err, fault.Invalid) {
+		a.Meter.Count(MetricUnknown, 1)
+		return nil // no application is configured that could be asked about
+	}
+	if err == nil && access == session.Unknown {
+		err = fault.Newf("check access", fault.Unknown, "whether an assignment gives user %s access is unknown", user)
+	}
+	if err != nil || ok && now.Sub(held.At) < cadence.ContradictAfter {
+		return err
+	}
+	removed, evidence := ok && held.Kind == session.AccessRemoved, "access check "+now.UTC().Format(time.RFC3339)
+	switch {
+	case access == session.Off && !removed:
+		return a.found(ctx, user, session.AccessRemoved, held.At, now, application, evidence+": no assignment is left")
+	case access == session.On && removed && status == UserEnabled:
+		return a.found(ctx, user, session.UserEnabled, held.At, now, "", evidence+": an assignment gives access again")
+	}
+	return nil
+}
+
+// checkPortal compares sessions with the live portal sessions of the source: one
+// that a complete list lacks is over, though nobody said so (S3.5c). It is told
+// to the sessions that name it and to no others: a session that is not in a list
+// was signed out, was revoked or has expired, and only the first would concern
+// the user's sessions of other names. A list says nothing of what was recorded
+// while it was made.
+func (a *App) checkPortal(ctx context.Context, seen census) error {
+	if a.Sessions == nil {
+		return nil
+	}
+	began := a.Now()
+	list, complete, err := a.Sessions.Live(ctx)
+	if err != nil {
+		a.Meter.Count(MetricUnknown, 1)
+		return fmt.Errorf("check portal sessions: %w", err)
+	}
+	if !complete {
+		a.Meter.Count(MetricUnknown, 1)
+		return nil
+	}
+	live := make(map[string]bool, len(list))
+	for _, p := range list {
+		live[p.ID] = true
+	}
+	source := a.Sessions.Source()
+	var errs []error
+	for _, n := range seen.named {
+		expired := !n.interactive.ExpiresAt.IsZero() && !began.Before(n.interactive.ExpiresAt)
+		if n.interactive.Source != source || live[n.interactive.ID] || expired || began.Sub(n.recorded) < cadence.MinimumAge {
+			continue
+		}
+		before, err := a.Store.Session(ctx, n.id)
+		if err == nil {
+			var after session.Session
+			after, err = a.Apply(ctx, n.id, session.Event{
+				ID: "portal-" + digest(source, n.interactive.ID), Kind: session.SignOut, At: began, User: n.user, By: "unknown",
+				Evidence:    "session source " + source + " " + began.UTC().Format(time.RFC3339),
+				Interactive: session.InteractiveSession{ID: n.interactive.ID, Source: source},
+			})
+			if err == nil && after.Version != before.Version {
+				a.Meter.Count(MetricHealed, 1)
+			}
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// round numbers the sweeps.
+func round(now time.Time) int64 { return now.Unix() / int64(cadence.Sweep/time.Second) }
+
+// turn is the round, of so many, in which a user is asked for.
+func turn(user string, rounds int64) int64 {
+	n, err := strconv.ParseUint(digest(user)[:15], 16, 63)
+	if err != nil {
+		return 0 // a digest is hexadecimal: cannot happen
+	}
+	return int64(n) % rounds //nolint:gosec // 60 bits
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
