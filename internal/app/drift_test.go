@@ -123,3 +123,61 @@ func TestS3_5IncompleteListingAtScaleProvesNothing(t *testing.T) {
 		t.Errorf("%d ended", w.meter.counts[app.MetricEnded])
 	}
 }
+
+// S3.3: what says whose a run is, in the order of trust; what is lower and says
+// otherwise changes nothing, and a claim is never moved to another user.
+func TestS3_3WhoseRunItIs(t *testing.T) {
+	token := func(w *world, run workload.Ref, user string) app.Message {
+		return app.Fact{Event: session.Event{ID: "token-" + user, Kind: session.BackgroundTokenIssued, At: w.now, User: user, Run: run}}
+	}
+	for name, c := range map[string]struct {
+		say  func(*world, workload.Run) // before any list
+		then func(*world, workload.Run) // after the list
+		tag  string
+		want string // "": an orphan
+	}{
+		"token before tag":           {say: func(w *world, r workload.Run) { w.say(token(w, r.Ref(), "ana")) }, tag: "ben", want: "ana"},
+		"birth before tag":           {say: func(w *world, r workload.Run) { w.say(app.Birth{EventID: "b", User: "ana", Run: r, At: w.now}) }, tag: "ben", want: "ana"},
+		"tag, where nobody else":     {tag: "ben", want: "ben"},
+		"a later birth moves none":   {then: func(w *world, r workload.Run) { w.say(app.Birth{EventID: "b", User: "ana", Run: r, At: w.now}) }, tag: "ben", want: "ben"},
+		"a later token moves none":   {then: func(w *world, r workload.Run) { w.say(token(w, r.Ref(), "ana")) }, tag: "ben", want: "ben"},
+		"nobody: an orphan":          {},
+		"an orphan that a birth has": {then: func(w *world, r workload.Run) { w.say(app.Birth{EventID: "b", User: "ana", Run: r, At: w.now}) }, want: "ana"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.app.Endpoints = []string{onEKS}
+			r := w.born(jobRun, "run", c.tag)
+			if c.say != nil {
+				c.say(w, r.o.Run)
+			}
+			w.pass(2 * time.Minute)
+			if c.then != nil {
+				c.then(w, r.o.Run)
+			}
+			w.pass(6 * time.Minute)
+			all := w.all()
+			if c.want == "" {
+				if n := w.says.ids("orphan-found", "", ""); len(all) != 0 || len(n) != 1 {
+					t.Errorf("%d sessions, orphans %v", len(all), n)
+				}
+				return
+			}
+			if len(all) != 1 || all[0].User != c.want || all[0].Status != session.Active {
+				t.Errorf("%d sessions, the first of %s; should be one of %s", len(all), all[0].User, c.want)
+			}
+		})
+	}
+	w := newWorld(t) // the stamp before the tag
+	s := w.open("ana", jobRun)
+	run := jobRun
+	run.ID = "stamped"
+	w.engine.add(workload.Observation{Run: run, Stamp: s.ID, User: "ben"})
+	if _, err := w.app.Apply(t.Context(), s.ID, session.Event{Kind: session.StartAsked, At: w.now}); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(3 * time.Minute)
+	if got := w.only(run.Ref()); got.ID != s.ID || got.User != "ana" {
+		t.Errorf("stamped for ana, tagged for ben: session %s of %s", got.ID, got.User)
+	}
+}

@@ -42,6 +42,8 @@ func (s *System) Door() http.Handler {
 	mux.HandleFunc("GET /sessions", s.getSessions)
 	mux.HandleFunc("GET /sessions/{id}", s.getSession)
 	mux.HandleFunc("GET /parked", s.getParked)
+	mux.Handle("/emr-notebook", http.StripPrefix("/emr-notebook", s.Notebooks))
+	mux.Handle("/emr-notebook/", http.StripPrefix("/emr-notebook", s.Notebooks))
 	mux.Handle("/livy/", http.StripPrefix("/livy", s.Livy[Livy]))
 	mux.Handle("/emr-containers/", http.StripPrefix("/emr-containers", s.EMR))
 	mux.Handle("/sagemaker", http.StripPrefix("/sagemaker", s.SageMaker))
@@ -53,7 +55,7 @@ func (s *System) Door() http.Handler {
 			return
 		}
 		refuse(w, http.StatusNotFound, fmt.Errorf("%s %s is not served; there are POST /events, POST /executions/run, GET /executions/run/{name}, "+
-			"GET /sessions, GET /sessions/{id}, GET /parked, GET /healthz, the engines under /livy/, /emr-containers/ and /sagemaker/, "+
+			"GET /sessions, GET /sessions/{id}, GET /parked, GET /healthz, the engines under /livy/, /emr-containers/, /sagemaker/ and /emr-notebook/, "+
 			"and at the root what the AWS CLI sends for events, stepfunctions, sagemaker, emr-containers and sts get-caller-identity", r.Method, r.URL.Path))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	notebookapi "github.com/aws/aws-sdk-go-v2/service/emr"
 	emrapi "github.com/aws/aws-sdk-go-v2/service/emrcontainers"
 	sagemakerapi "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 
@@ -33,6 +34,8 @@ import (
 	"nightshift/internal/edge"
 	"nightshift/internal/engine/emrcontainers"
 	"nightshift/internal/engine/emrcontainers/emrcontainerssim"
+	"nightshift/internal/engine/emrnotebook"
+	"nightshift/internal/engine/emrnotebook/emrnotebooksim"
 	"nightshift/internal/engine/livy"
 	"nightshift/internal/engine/livy/livysim"
 	"nightshift/internal/engine/sagemaker"
@@ -54,12 +57,20 @@ const (
 
 // The endpoints of the simulated engines.
 const (
-	Livy           = "livy/j-2AXXXXXXGAPLF" // emr-7.12.0, background sessions on
-	LivyOld        = "livy/j-1YONHTCP3YZKC" // emr-7.9.0: its sessions are interactive
-	EMROnEKS       = "emr-containers/" + Account + "/" + Region
-	SageMaker      = "sagemaker/" + Account + "/" + Region
-	VirtualCluster = "vc7n1ghtsh1ft0000000000001"
+	Livy            = "livy/j-2AXXXXXXGAPLF" // emr-7.12.0, background sessions on
+	LivyOld         = "livy/j-1YONHTCP3YZKC" // emr-7.9.0: its sessions are interactive
+	EMROnEKS        = "emr-containers/" + Account + "/" + Region
+	SageMaker       = "sagemaker/" + Account + "/" + Region
+	VirtualCluster  = "vc7n1ghtsh1ft0000000000001"
+	EMRNotebook     = "emr-notebook/" + Account + "/" + Region
+	NotebookCluster = "j-3NOTEBOOKCLUSTER"
 )
+
+// Pipeline is the one pipeline there is: it prepares data, then trains.
+var Pipeline = sagemakersim.Pipeline{Name: "Churn", Steps: []sagemakersim.Step{
+	{Name: "prepare", Type: "Processing", Work: 30 * time.Minute},
+	{Name: "train", Type: "Training", After: []string{"prepare"}},
+}}
 
 // Options of a System.
 type Options struct {
@@ -85,6 +96,7 @@ type System struct {
 	Livy      map[string]*livysim.Sim // by endpoint
 	EMR       *emrcontainerssim.Sim
 	SageMaker *sagemakersim.Sim
+	Notebooks *emrnotebooksim.Sim
 	URLs      map[string]string // of the engines on loopback, by endpoint
 	Meter     *Meter
 
@@ -146,7 +158,7 @@ func New(o Options) (*System, error) {
 		Waiters:   workflow.New(states{s}, machineARN(statemachines.Watch), machineARN(statemachines.Drain)),
 		Announcer: notify.New(putter{s}, "nightshift", outbound.Encode),
 		Parallel:  o.Clock.Parallel, Parse: inbound.Parse, Meter: s.Meter, Log: o.Log, Now: o.Clock.Now,
-		Endpoints: []string{Livy, LivyOld, EMROnEKS, SageMaker},
+		Endpoints: []string{Livy, LivyOld, EMROnEKS, SageMaker, EMRNotebook},
 	}
 	s.functions()
 	return s, nil
@@ -347,11 +359,16 @@ func (s *System) engines() (map[string]app.Engine, error) {
 		emrConfig.Series = s.since.Unix()
 	}
 	s.EMR = emrcontainerssim.New(s.Clock, emrConfig)
-	s.SageMaker = sagemakersim.New(s.Clock, sagemakersim.Config{Account: Account, Region: Region})
+	s.SageMaker = sagemakersim.New(s.Clock, sagemakersim.Config{Account: Account, Region: Region, Pipelines: []sagemakersim.Pipeline{Pipeline}})
+	notebooks := emrnotebooksim.Config{Account: Account, Region: Region, Clusters: []emrnotebooksim.Cluster{{ID: NotebookCluster}}}
+	if s.persistent {
+		notebooks.Series = s.since.Unix()
+	}
+	s.Notebooks = emrnotebooksim.New(s.Clock, notebooks)
 	for _, endpoint := range []string{Livy, LivyOld} {
 		s.Livy[endpoint] = livysim.New(s.Clock, livysim.Config{})
 	}
-	for endpoint, h := range map[string]http.Handler{EMROnEKS: s.EMR, SageMaker: s.SageMaker, Livy: s.Livy[Livy], LivyOld: s.Livy[LivyOld]} {
+	for endpoint, h := range map[string]http.Handler{EMROnEKS: s.EMR, SageMaker: s.SageMaker, EMRNotebook: s.Notebooks, Livy: s.Livy[Livy], LivyOld: s.Livy[LivyOld]} {
 		url, err := s.serve(h)
 		if err != nil {
 			return nil, err
@@ -364,6 +381,10 @@ func (s *System) engines() (map[string]app.Engine, error) {
 		o.BaseEndpoint = aws.String(s.URLs[SageMaker])
 		o.Retryer = aws.NopRetryer{}
 	})
+	nb := notebookapi.NewFromConfig(conf, func(o *notebookapi.Options) {
+		o.BaseEndpoint = aws.String(s.URLs[EMRNotebook])
+		o.Retryer = aws.NopRetryer{}
+	})
 	clusters := app.PerEndpoint{}
 	for _, endpoint := range []string{Livy, LivyOld} {
 		clusters[endpoint] = livy.New(s.URLs[endpoint], http.DefaultClient, endpoint, s.Clock.Now)
@@ -371,6 +392,7 @@ func (s *System) engines() (map[string]app.Engine, error) {
 	return map[string]app.Engine{
 		"emr-containers": emrcontainers.New(emr, Account, Region, s.Clock.Now, VirtualCluster),
 		"sagemaker":      sagemaker.New(sm, Account, Region, s.Clock.Now),
+		"emr-notebook":   emrnotebook.New(nb, Account, Region, s.Clock.Now),
 		"livy":           clusters,
 	}, nil
 }
@@ -450,6 +472,7 @@ func (s *System) Defaults() error {
 	s.Directory.SetFacts(LivyOld, "", old)
 	s.Directory.SetFacts(EMROnEKS, "", on)
 	s.Directory.SetFacts(SageMaker, "", classic)
+	s.Directory.SetFacts(EMRNotebook, "", on)
 	policy, err := s.Store.Policy(context.Background())
 	if err != nil || policy.Version > 0 {
 		return err // an earlier system on these records has set it

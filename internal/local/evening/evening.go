@@ -229,7 +229,7 @@ func (p *play) settings() error {
 		endpoint, domain string
 		facts            session.Facts
 	}{
-		{local.Livy, "", on}, {local.LivyOld, "", old}, {local.EMROnEKS, "", on}, {local.SageMaker, "", classic},
+		{local.Livy, "", on}, {local.LivyOld, "", old}, {local.EMROnEKS, "", on}, {local.EMRNotebook, "", on}, {local.SageMaker, "", classic},
 		{local.SageMaker, "d-research", on}, {local.SageMaker, "d-classic", classic}, {local.SageMaker, "d-plain", plain}, {local.SageMaker, "d-new", fresh},
 	} {
 		p.s.Directory.SetFacts(f.endpoint, f.domain, f.facts)
@@ -400,7 +400,7 @@ func merge(a, b Row) Row {
 }
 
 func (p *play) records() []simrun.Record {
-	all := append(p.s.EMR.Runs(), p.s.SageMaker.Runs()...)
+	all := append(append(p.s.EMR.Runs(), p.s.SageMaker.Runs()...), p.s.Notebooks.Runs()...)
 	for _, l := range p.s.Livy {
 		all = append(all, l.Runs()...)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nightshift/events"
+	"nightshift/internal/app"
 	"nightshift/internal/engine/simrun"
 	"nightshift/internal/local"
 	"nightshift/internal/session"
@@ -102,6 +103,7 @@ func (p *play) script() {
 	p.lateAndLost()
 	p.outages()
 	p.behindOurBack()
+	p.otherEngines()
 }
 
 // signOuts: the same act, by mode.
@@ -200,6 +202,34 @@ func (p *play) lateAndLost() {
 		p.say("nobody", "a malformed sign-out arrives just before chloe's")
 		p.fail(p.s.Put(p.recorded("cloudtrail-logout", "ana-signs-out", map[string]any{
 			"detail.eventID": "malformed-1", "detail.eventTime": "yesterday", "detail.userIdentity.onBehalfOf.userId": "u-chloe"})))
+	})
+}
+
+// otherEngines: a processing job that outlives its user's sign-out and finishes,
+// a pipeline execution whose child jobs end with it, and a notebook execution of
+// a user who is disabled.
+func (p *play) otherEngines() {
+	p.run(at("18:05"), &subject{user: "quinn", engine: "sagemaker-processing", mode: session.Background, cause: session.CauseFinished,
+		happened: "signed out; the job finished by itself"}, map[string]any{
+		"engine": "sagemaker-processing", "endpoint": local.SageMaker, "domain": "d-research", "spec": map[string]any{
+			"RoleArn": "arn:aws:iam::123456789012:role/processing", "AppSpecification": map[string]any{"ImageUri": "features:1"}, "Environment": map[string]any{"NIGHTSHIFT_SIM_WORK": "2h"},
+			"ProcessingResources": map[string]any{"ClusterConfig": map[string]any{"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 10}}}})
+	p.signsOut(at("18:45"), "quinn")
+
+	p.run(at("18:06"), &subject{user: "rosa", engine: "sagemaker-pipeline", mode: session.Interactive, cause: session.CauseSignOut,
+		happened: "signed out during its training step", since: at("19:16"), known: at("19:16").Add(arrives)},
+		map[string]any{"engine": "sagemaker-pipeline", "endpoint": local.SageMaker, "domain": "d-classic", "spec": map[string]any{"PipelineName": local.Pipeline.Name}})
+	p.signsOut(at("19:16"), "rosa")
+
+	p.run(at("18:07"), &subject{user: "sam", engine: "emr-notebook", mode: session.Background, cause: session.CauseUserDisabled,
+		happened: "the user was disabled", since: at("20:21"), known: at("20:21").Add(arrives)},
+		map[string]any{"engine": "emr-notebook", "endpoint": local.EMRNotebook, "spec": map[string]any{
+			"ExecutionEngine": map[string]any{"Id": local.NotebookCluster, "Type": "EMR"}, "ServiceRole": "EMR_Notebooks_DefaultRole", "EditorId": "e-CHURN", "RelativePath": "churn.ipynb"}})
+	p.when(at("20:21"), func() {
+		p.say("admin", "disables sam")
+		p.s.Directory.SetStatus("u-sam", app.UserDisabled)
+		p.fail(p.s.Put(p.recorded("cloudtrail-disable-user", "ben-is-disabled", map[string]any{
+			"detail.requestParameters.userId": "u-sam", "detail.eventTime": at("20:21").Format(time.RFC3339), "detail.eventID": "disable-sam"})))
 	})
 }
 
@@ -360,6 +390,11 @@ func (p *play) checkTroubles() Row {
 		}
 		if err != nil || revokes != 1 {
 			missing = append(missing, fmt.Sprintf("one recorded revoke of gita (%d)", revokes))
+		}
+	}
+	for _, r := range p.s.SageMaker.Runs() {
+		if strings.HasPrefix(r.Name, "pipelines-") && r.Ended.IsZero() {
+			missing = append(missing, "the end of rosa's child job "+r.Name)
 		}
 	}
 	slices.Sort(missing)
