@@ -29,6 +29,7 @@ const (
 	RoundsMax        = 1_000
 	TaskTimeout      = 60 * time.Second // of each function called by a machine
 	TaskAttempts     = 3                // retries of a task after the first try
+	StartAttempts    = 40               // retries of a start that the engine throttles, half a minute apart at most
 	// LeaseSlack is added to a wait to get a lease: the function's timeout and
 	// all its retries, with their pauses, fit in it.
 	LeaseSlack = (TaskAttempts+1)*TaskTimeout + time.Minute

@@ -40,6 +40,7 @@ import (
 	"nightshift/internal/engine/livy/livysim"
 	"nightshift/internal/engine/sagemaker"
 	"nightshift/internal/engine/sagemaker/sagemakersim"
+	"nightshift/internal/identity"
 	"nightshift/internal/inbound"
 	"nightshift/internal/memstore"
 	"nightshift/internal/notify"
@@ -99,6 +100,7 @@ type System struct {
 	Notebooks *emrnotebooksim.Sim
 	URLs      map[string]string // of the engines on loopback, by endpoint
 	Meter     *Meter
+	Portal    *Portal
 
 	bus      *bus
 	runner   *asl.Runner
@@ -160,8 +162,23 @@ func New(o Options) (*System, error) {
 		Parallel:  o.Clock.Parallel, Parse: inbound.Parse, Meter: s.Meter, Log: o.Log, Now: o.Clock.Now,
 		Endpoints: []string{Livy, LivyOld, EMROnEKS, SageMaker, EMRNotebook},
 	}
+	if err := s.watchPortal(); err != nil {
+		s.Close()
+		return nil, err
+	}
 	s.functions()
 	return s, nil
+}
+
+// watchPortal makes the portal's list of live sessions a source of truth.
+func (s *System) watchPortal() error {
+	s.Portal = &Portal{}
+	url, err := s.serve(s.Portal)
+	if err != nil {
+		return err
+	}
+	s.App.Sessions, err = identity.NewSessions(PortalSource, url, nil, http.DefaultClient)
+	return err
 }
 
 // load reads the machines with the substitutions that the deployment would

@@ -198,6 +198,16 @@ func (p *play) lateAndLost() {
 		p.s.Lose(p.logout("kim", "is-kim", at("19:01")))
 	})
 
+	tess := training("d-classic", "")
+	tess["interactiveSession"] = map[string]any{"id": "idp-tess", "source": local.PortalSource}
+	p.s.Portal.SignIn("idp-tess", "u-tess")
+	p.run(at("17:54"), &subject{user: "tess", engine: "sagemaker-training", mode: session.Interactive, cause: session.CauseSignOut,
+		happened: "signed out of her portal, which tells nobody; its list of sessions did", since: at("19:33:20"), known: at("19:34")}, tess)
+	p.when(at("19:33:20"), func() {
+		p.say("tess", "signs out of a portal that sends no event")
+		p.s.Portal.SignOut("idp-tess")
+	})
+
 	p.when(at("18:42:59"), func() {
 		p.say("nobody", "a malformed sign-out arrives just before chloe's")
 		p.fail(p.s.Put(p.recorded("cloudtrail-logout", "ana-signs-out", map[string]any{
