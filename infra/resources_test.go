@@ -171,13 +171,17 @@ func TestBusPolicy(t *testing.T) {
 	var said []string
 	for _, r := range config.Rules() {
 		var p struct {
-			DetailType []string `json:"detail-type"`
+			DetailType []any `json:"detail-type"`
 		}
 		if r.OnOwnBus {
 			if err := json.Unmarshal([]byte(r.Pattern), &p); err != nil {
 				t.Fatal(err)
 			}
-			said = append(said, p.DetailType...)
+			for _, name := range p.DetailType {
+				if s, ok := name.(string); ok {
+					said = append(said, s)
+				}
+			}
 		}
 	}
 	for name, c := range map[string]struct {

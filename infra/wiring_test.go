@@ -174,6 +174,7 @@ func TestRulesMatchWhatHasNoSample(t *testing.T) {
 		{"a console action", `{"source":"aws.sso-directory","detail-type":"AWS Console Action via CloudTrail","detail":{"eventSource":"sso-directory.amazonaws.com","eventName":"EndSession"}}`, "identity"},
 		{"a stop that is not seen", `{"source":"nightshift","detail-type":"` + stack.AlertType + `","detail":{"alert":"` + stack.StopUnconfirmed + `"}}`, "stuck"},
 		{"another alert", `{"source":"nightshift","detail-type":"` + stack.AlertType + `","detail":{"alert":"mode-unknown"}}`, ""},
+		{"a misspelt sign-out", `{"source":"nightshift","detail-type":"Nightshift Signed out","detail":{"user":"x"}}`, "own-revocation"},
 		{"another service", `{"source":"aws.ec2","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"ec2.amazonaws.com","eventName":"RunInstances"}}`, ""},
 	} {
 		var got []string

@@ -71,7 +71,7 @@ func (d *deployment) addAlarms() {
 		alarm{name: "stuck-endings", what: "Runs were asked to stop and are not seen stopped after 5 minutes. Each is named by the alert on this topic and is asked again until it is stopped (S2.6).", periods: 1,
 			metric: metric("AWS/Events", "MatchedEvents", "Sum", map[string]string{"EventBusName": d.Name, "RuleName": d.named("stuck")})},
 		alarm{name: "parked", what: "Events could not be understood and are parked with their reasons (S3.6).", periods: 1, metric: d.own(Parked, "Sum", "SUM")},
-		alarm{name: "unrecognised", what: "Identity events came whose kind is not known; one of each kind is kept. One of them may be AWS's undocumented revoke (S3.1).", periods: 1, metric: d.own(Unrecognised, "Sum", "SUM")},
+		alarm{name: "unrecognised", what: "Identity events, or events on our own bus, came whose kind is not known; one of each kind is kept. One of them may be AWS's undocumented revoke (S3.1).", periods: 1, metric: d.own(Unrecognised, "Sum", "SUM")},
 		alarm{name: "stream-age", what: "Effects wait in the table's stream for more than a minute; the sweep carries them out meanwhile.", above: 60_000, periods: 2,
 			metric: metric("AWS/Lambda", "IteratorAge", "Maximum", map[string]string{"FunctionName": d.named(streamed)})},
 		alarm{name: "schedule-silent", what: "The minute's sweep has not run for 5 minutes: nothing that was lost is found again (S3.4).", above: 1, periods: 1, below: true, silence: true,

@@ -37,18 +37,22 @@ func announcers() []string {
 	return slices.DeleteFunc(config.Functions(), func(f string) bool { return !slices.Contains(config.For(f), config.Bus) })
 }
 
-// said lists the detail-types that the rules on our bus listen for.
+// said lists the detail-types that the rules on our bus listen for by name.
 func said() []string {
 	var types []string
 	for _, r := range config.Rules() {
 		if r.OnOwnBus {
 			var pattern struct {
-				DetailType []string `json:"detail-type"`
+				DetailType []any `json:"detail-type"`
 			}
 			if err := json.Unmarshal([]byte(r.Pattern), &pattern); err != nil {
 				panic(err) // the patterns are constants, and tested
 			}
-			types = append(types, pattern.DetailType...)
+			for _, t := range pattern.DetailType {
+				if name, ok := t.(string); ok { // else a filter
+					types = append(types, name)
+				}
+			}
 		}
 	}
 	return types

@@ -57,7 +57,7 @@ func Keys() []Key {
 		{"identityRegion", "the stack's region", `a region such as "us-east-1"`, "Identity Center's region"},
 		{"identityAccount", "the stack's account", "an account id of 12 digits", "Identity Center's account, where it is another: it may then forward its CloudTrail events to this account's default bus"},
 		{"endpoints", "[]; needed to deploy", "a JSON list of endpoints", "the endpoints that are tended and what is known of them, as in internal/config/endpoint.go; permissions to look at and stop runs are of these endpoints only"},
-		{"jobRoles", "[]", "a JSON list of ARNs of IAM roles", "the roles that the state machine run may start runs with; none: it may start no SageMaker or EMR on EKS run"},
+		{"jobRoles", "[]", "a JSON list of ARNs of IAM roles", "the roles that the state machine run may start runs with; none: it may start no run of SageMaker, EMR on EKS or EMR Notebooks"},
 		{"portalPrincipals", "[]", "a JSON list of ARNs of IAM roles or users", "who may put sign-outs, revocations and the like on Nightshift's bus; nobody else may"},
 		{"livySubnets", "[]", "a JSON list of ids of subnets", "where the functions that call Livy run; needed where an endpoint is Livy's. They need a way to AWS's APIs (NAT or endpoints)"},
 		{"livySecurityGroups", "[]", "a JSON list of ids of security groups", "of those functions; needed with livySubnets"},
@@ -119,7 +119,7 @@ func Read(context map[string]any) (Settings, error) {
 	}
 	r.livy(s)
 	for _, e := range s.Endpoints {
-		if !slices.Contains([]string{apiLivy, apiEMRContainers, apiSageMaker}, e.API) {
+		if !slices.Contains([]string{apiLivy, apiEMRContainers, apiEMRNotebook, apiSageMaker}, e.API) {
 			// Better refused than deployed without the permission to stop its runs.
 			r.faults = append(r.faults, fmt.Errorf("endpoints has %s; the stack has no permissions for %s (stack/grants.go).", e.ID, e.API))
 		}

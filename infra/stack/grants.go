@@ -17,6 +17,7 @@ import (
 const (
 	apiLivy          = "livy"
 	apiEMRContainers = "emr-containers"
+	apiEMRNotebook   = "emr-notebook"
 	apiSageMaker     = "sagemaker"
 )
 
@@ -30,6 +31,7 @@ const (
 	open     capability = "open"     // open sessions, on a condition on the user
 	facts    capability = "facts"    // read an application's setting
 	user     capability = "user"     // read a user's status
+	users    capability = "users"    // read all users' statuses
 	access   capability = "access"   // read who is assigned to applications
 	replay   capability = "replay"   // read the event history
 	announce capability = "announce" // speak on our bus
@@ -51,7 +53,7 @@ var does = map[string][]capability{
 	"on-logout":        {get, query, write},
 	"on-revocation":    {get, query, write, user, access, describe},
 	"on-run-event":     {get, query, write, open, facts, describe},
-	"on-schedule":      {get, query, write, open, facts, user, access, replay, announce, watch, drain, release, look, describe},
+	"on-schedule":      {get, query, write, open, facts, user, users, access, replay, announce, watch, drain, release, look, describe},
 	"open-session":     {get, write, open, facts},
 	"start-run":        {get, write, release, describe, start},
 	"observe-endpoint": {get, query, write, open, facts, announce, watch, look, describe},
@@ -153,6 +155,9 @@ func (d *deployment) grants(f string, role awsiam.Role, group awslogs.LogGroup) 
 			condition: map[string]any{"StringEquals": map[string]any{"kms:ViaService": awscdk.Fn_Sub(text("dynamodb.${AWS::Region}.amazonaws.com"), nil)}},
 		})
 	}
+	if callsEngines(f) {
+		d.credentials(role)
+	}
 	if d.callsLivy(f) {
 		d.allow(role, grant{
 			sid: "Interfaces", actions: []string{"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"},
@@ -165,7 +170,27 @@ func (d *deployment) grants(f string, role awsiam.Role, group awslogs.LogGroup) 
 // callsLivy says whether a function talks to a Livy server, which is reached
 // inside its cluster's VPC only.
 func (d *deployment) callsLivy(f string) bool {
-	return len(d.LivySubnets) > 0 && slices.ContainsFunc(does[f], func(c capability) bool { return slices.Contains([]capability{look, describe, start, stop}, c) })
+	return len(d.LivySubnets) > 0 && callsEngines(f)
+}
+
+func callsEngines(f string) bool {
+	return slices.ContainsFunc(does[f], func(c capability) bool { return slices.Contains([]capability{look, describe, start, stop}, c) })
+}
+
+// credentials lets a role ask EMR for what it presents to a cluster's Livy
+// server: for each such cluster in the name of the one runtime role that the
+// endpoint says.
+func (d *deployment) credentials(role awsiam.Role) {
+	for _, e := range d.Endpoints {
+		if e.Livy.Role == "" {
+			continue
+		}
+		d.allow(role, grant{
+			sid: "Credentials" + strings.TrimPrefix(e.Livy.Cluster, "j-"), actions: []string{"elasticmapreduce:GetClusterSessionCredentials"},
+			resources: []resource{arn("arn:${P}:elasticmapreduce:${R}:${A}:cluster/%s", e.Livy.Cluster)},
+			condition: map[string]any{"ArnEquals": map[string]any{"elasticmapreduce:ExecutionRoleArn": e.Livy.Role}},
+		})
+	}
 }
 
 func (d *deployment) grantsOf(c capability) []grant {
@@ -194,10 +219,14 @@ func (d *deployment) grantsOf(c capability) []grant {
 		return []grant{{sid: "StartDrain", actions: []string{"states:StartExecution"}, resources: exact(d.machineArn(statemachines.Drain))}}
 	case release:
 		return []grant{{sid: "Release", actions: []string{"states:SendTaskSuccess", "states:SendTaskFailure"}, resources: exact(d.machineArn(statemachines.Run))}}
-	case facts, user, access, replay:
+	case facts, user, users, access, replay:
 		return d.identityGrants(c)
 	case look, describe, start, stop:
-		return append(d.emrGrants(c), d.sagemakerGrants(c)...)
+		all := slices.Concat(d.emrGrants(c), d.notebookGrants(c), d.sagemakerGrants(c))
+		if c == start {
+			all = append(all, d.passing()...)
+		}
+		return all
 	}
 	panic("nobody says what " + string(c) + " needs") // a defect of this file
 }
@@ -216,6 +245,11 @@ func (d *deployment) identityGrants(c capability) []grant {
 		return []grant{{
 			sid: "User", actions: []string{"identitystore:DescribeUser"}, resources: []resource{store, arn("arn:${P}:identitystore:::user/*")},
 			why: "Events name any user of the store; only the status is read, and only in this one store.",
+		}}
+	case users:
+		return []grant{{
+			sid: "Users", actions: []string{"identitystore:ListUsers"}, resources: []resource{store, arn("arn:${P}:identitystore:::user/*")},
+			why: "Where many users have sessions the whole directory is listed; reading, in this one store.",
 		}}
 	case access:
 		return []grant{{
@@ -291,37 +325,116 @@ func (d *deployment) emrGrants(c capability) []grant {
 	}
 }
 
-// sagemakerGrants reach the training jobs of the endpoints' accounts and regions.
-func (d *deployment) sagemakerGrants(c capability) []grant {
-	var jobs []resource
+// places are the beginnings of the ARNs of a service's resources in the accounts
+// and regions of an API's endpoints.
+func (d *deployment) places(api, service string) []string {
+	var all []string
 	for _, e := range d.Endpoints {
-		if e.API == apiSageMaker {
-			jobs = append(jobs, arn("arn:${P}:sagemaker:%s:%s:training-job/*", e.Region, strings.Split(e.ID, "/")[1]))
+		if e.API == api {
+			all = append(all, "arn:${P}:"+service+":"+e.Region+":"+strings.Split(e.ID, "/")[1]+":")
 		}
 	}
-	const why = "Training jobs have names that nobody knows before; only jobs of the configured account and region."
-	if len(jobs) == 0 {
+	return all
+}
+
+// resources names kinds of resources at places.
+func resources(places []string, kinds ...string) []resource {
+	var all []resource
+	for _, p := range places {
+		for _, k := range kinds {
+			all = append(all, arn("%s%s", p, k))
+		}
+	}
+	return all
+}
+
+// notebookGrants reach the notebook executions of the endpoints' accounts and
+// regions. A start looks for an earlier one of its session first.
+func (d *deployment) notebookGrants(c capability) []grant {
+	places := d.places(apiEMRNotebook, "elasticmapreduce")
+	if len(places) == 0 {
 		return nil
+	}
+	const why = "Notebook executions have ids that nobody knows before; only those of the configured account and region."
+	executions := resources(places, "notebook-execution/*")
+	list := grant{
+		sid: "ListNotebooks", actions: []string{"elasticmapreduce:ListNotebookExecutions"}, resources: anything(),
+		why: "EMR's ListNotebookExecutions knows no resources (service authorization reference).",
 	}
 	switch c {
 	case look:
-		return []grant{{
-			sid: "ListTrainingJobs", actions: []string{"sagemaker:ListTrainingJobs"}, resources: anything(),
-			why: "SageMaker's ListTrainingJobs knows no resources (service authorization reference).",
-		}}
+		return []grant{list}
 	case describe:
-		return []grant{{sid: "DescribeTrainingJob", actions: []string{"sagemaker:DescribeTrainingJob", "sagemaker:ListTags"}, resources: jobs, why: why}}
+		return []grant{{sid: "DescribeNotebook", actions: []string{"elasticmapreduce:DescribeNotebookExecution"}, resources: executions, why: why}}
 	case stop:
-		return []grant{{sid: "StopTrainingJob", actions: []string{"sagemaker:StopTrainingJob"}, resources: jobs, why: why}}
+		return []grant{{sid: "StopNotebook", actions: []string{"elasticmapreduce:StopNotebookExecution"}, resources: executions, why: why}}
+	}
+	if len(d.JobRoles) == 0 {
+		return nil
+	}
+	return []grant{list, {
+		sid: "StartNotebook", actions: []string{"elasticmapreduce:StartNotebookExecution"}, resources: resources(places, "cluster/*", "editor/*"),
+		why: "A start names any notebook, and any cluster of the configured account and region to run it on.",
+	}, {sid: "TagNotebook", actions: []string{"elasticmapreduce:AddTags"}, resources: executions, why: why}}
+}
+
+// sagemakerGrants reach the training jobs, processing jobs and pipelines of the
+// endpoints' accounts and regions. A start looks for an earlier execution of its
+// session first.
+func (d *deployment) sagemakerGrants(c capability) []grant {
+	places := d.places(apiSageMaker, "sagemaker")
+	if len(places) == 0 {
+		return nil
+	}
+	const (
+		whyJobs      = "Jobs have names that nobody knows before; only jobs of the configured account and region."
+		whyPipelines = "Users make pipelines, and executions have ids, that nobody knows before; only those of the configured account and region."
+	)
+	jobs := resources(places, "training-job/*", "processing-job/*")
+	pipelines, executions := resources(places, "pipeline/*"), resources(places, "pipeline/*/execution/*")
+	list := grant{sid: "ListExecutions", actions: []string{"sagemaker:ListPipelineExecutions"}, resources: pipelines, why: whyPipelines}
+	switch c {
+	case look:
+		return []grant{{
+			sid: "ListJobs", actions: []string{"sagemaker:ListTrainingJobs", "sagemaker:ListProcessingJobs", "sagemaker:ListPipelines"}, resources: anything(),
+			why: "SageMaker's lists of jobs and of pipelines know no resources (service authorization reference).",
+		}, list}
+	case describe:
+		return []grant{
+			{sid: "DescribeJob", actions: []string{"sagemaker:DescribeTrainingJob", "sagemaker:DescribeProcessingJob", "sagemaker:ListTags"}, resources: jobs, why: whyJobs},
+			{sid: "DescribeExecution", actions: []string{"sagemaker:DescribePipelineExecution", "sagemaker:ListPipelineExecutionSteps"}, resources: executions, why: whyPipelines},
+		}
+	case stop:
+		return []grant{
+			{sid: "StopJob", actions: []string{"sagemaker:StopTrainingJob", "sagemaker:StopProcessingJob"}, resources: jobs, why: whyJobs},
+			{sid: "StopExecution", actions: []string{"sagemaker:StopPipelineExecution"}, resources: executions, why: whyPipelines},
+		}
 	}
 	if len(d.JobRoles) == 0 {
 		return nil
 	}
 	return []grant{
-		{sid: "CreateTrainingJob", actions: []string{"sagemaker:CreateTrainingJob", "sagemaker:AddTags"}, resources: jobs, why: why},
-		{
-			sid: "PassJobRole", actions: []string{"iam:PassRole"}, resources: exact(*texts(d.JobRoles...)...),
-			condition: map[string]any{"StringEquals": map[string]any{"iam:PassedToService": "sagemaker.amazonaws.com"}},
-		},
+		{sid: "CreateJob", actions: []string{"sagemaker:CreateTrainingJob", "sagemaker:CreateProcessingJob", "sagemaker:AddTags"}, resources: jobs, why: whyJobs},
+		list,
+		{sid: "StartExecution", actions: []string{"sagemaker:StartPipelineExecution"}, resources: pipelines, why: whyPipelines},
 	}
+}
+
+// passing gives the roles of runs to the services that take one with a start,
+// those that have an endpoint. EMR on EKS names its role without being given it,
+// and a pipeline has its own.
+func (d *deployment) passing() []grant {
+	var services []string
+	for _, s := range []struct{ api, service string }{{apiEMRNotebook, "elasticmapreduce"}, {apiSageMaker, "sagemaker"}} {
+		if len(d.places(s.api, s.service)) > 0 {
+			services = append(services, s.service+".amazonaws.com")
+		}
+	}
+	if len(d.JobRoles) == 0 || len(services) == 0 {
+		return nil
+	}
+	return []grant{{
+		sid: "PassJobRole", actions: []string{"iam:PassRole"}, resources: exact(*texts(d.JobRoles...)...),
+		condition: map[string]any{"StringEquals": map[string]any{"iam:PassedToService": texts(services...)}},
+	}}
 }

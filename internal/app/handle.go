@@ -304,7 +304,12 @@ func (a *App) clusterChange(ctx context.Context, m ClusterChange) error {
 // executionChange: an execution that waits on a run was aborted, failed or
 // timed out; its run ends too (S2).
 func (a *App) executionChange(ctx context.Context, m ExecutionChange) error {
-	_, err := a.Apply(ctx, SessionOfExecution(m.Execution), session.Event{ID: m.EventID, Kind: session.WaiterAborted, At: m.At, By: "unknown", Detail: m.Status})
+	by := "unknown"
+	if m.Status == "FAILED" {
+		by = "nightshift" // nobody stopped it: one of its own steps failed for good
+	}
+	_, err := a.Apply(ctx, SessionOfExecution(m.Execution), session.Event{ID: m.EventID, Kind: session.WaiterAborted, At: m.At, By: by, Detail: m.Status,
+		Evidence: "the execution is " + m.Status + ", event " + m.EventID})
 	if fault.Is(err, fault.NotFound) {
 		a.Meter.Count(MetricIgnored, 1)
 		return nil

@@ -198,7 +198,7 @@ func (a *App) discover(ctx context.Context, o workload.Observation, began time.T
 		return nil // it is its pipeline's user's, and lives and dies with that
 	}
 	switch {
-	case fault.Is(err, fault.NotFound) && o.User == "":
+	case fault.Is(err, fault.NotFound) && !session.ValidUser(o.User):
 		return a.orphan(ctx, o)
 	case fault.Is(err, fault.NotFound):
 		s, err = a.adopt(ctx, o.Run, o.User, o.CreatedAt)

@@ -1,9 +1,12 @@
 package config_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
+	"nightshift/events"
 	"nightshift/internal/config"
 )
 
@@ -33,6 +36,54 @@ func TestMatches(t *testing.T) {
 		if err != nil || got != c.want {
 			t.Errorf("%s: got %t, %v, want %t", c.name, got, err, c.want)
 		}
+	}
+}
+
+// Every detail-type of ours that comes in meets one rule, what we say meets
+// none, and a misspelt one goes to on-revocation, which counts and keeps it.
+func TestS3_6OurOwnBusLosesNothing(t *testing.T) {
+	met := func(source, detailType string) (names []string) {
+		for _, r := range config.Rules() {
+			if !r.OnOwnBus {
+				continue
+			}
+			ok, err := config.Matches(r.Pattern, fmt.Appendf(nil, `{"source":%q,"detail-type":%q,"detail":{}}`, source, detailType))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok {
+				names = append(names, r.Name)
+			}
+		}
+		return names
+	}
+	looked := 0
+	for _, kind := range events.Kinds() {
+		var e struct {
+			Source     string
+			DetailType string `json:"detail-type"`
+		}
+		if err := json.Unmarshal(events.Samples(kind)[0].Body, &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Source != "nightshift" {
+			continue
+		}
+		looked++
+		if names := met(e.Source, e.DetailType); len(names) != 1 != events.Outgoing(kind) {
+			t.Errorf("%s meets %v", e.DetailType, names)
+		}
+		for _, misspelt := range []string{e.DetailType + " ", strings.ToLower(e.DetailType), strings.TrimPrefix(e.DetailType, "Nightshift ")} {
+			if names := met(e.Source, misspelt); len(names) != 1 || names[0] != "own-revocation" {
+				t.Errorf("%q meets %v", misspelt, names)
+			}
+		}
+		if names := met("aws.sso", e.DetailType); len(names) > 0 {
+			t.Errorf("%s of another source meets %v", e.DetailType, names)
+		}
+	}
+	if looked < 15 {
+		t.Fatalf("only %d kinds are ours", looked)
 	}
 }
 

@@ -15,7 +15,9 @@ type Rule struct {
 
 // Rules is what reacts to what. Identity events whose names nobody knows go to
 // on-revocation too, because AWS does not document the name of a revoke: it
-// counts and keeps them (S3.1).
+// counts and keeps them (S3.1). So do events on our own bus whose detail-type is
+// none that we know, or a misspelt one would be lost in silence (S3.6): the last
+// filter of own-revocation names what goes elsewhere or is ours to say.
 func Rules() []Rule {
 	return []Rule{
 		{Name: "sign-out", Function: "on-logout", ReadOnly: true, Pattern: `{
@@ -31,7 +33,10 @@ func Rules() []Rule {
 				"eventName": [{"anything-but": ["Logout"]}]}}`},
 		{Name: "own-revocation", OnOwnBus: true, Function: "on-revocation", Pattern: `{
 			"source": ["nightshift"], "detail-type": ["Nightshift Revoked", "Nightshift User Disabled", "Nightshift User Enabled",
-				"Nightshift User Deleted", "Nightshift Access Removed", "Nightshift Stop Requested"]}`},
+				"Nightshift User Deleted", "Nightshift Access Removed", "Nightshift Stop Requested",
+				{"anything-but": ["Nightshift Signed Out", "Nightshift Notebook Closed", "Nightshift Kernel Stopped",
+					"Nightshift Session Opened", "Nightshift Session Ending", "Nightshift Session Ended",
+					"Nightshift Notice", "Nightshift Alert", "Nightshift Orphan Found"]}]}`},
 		{Name: "births", Function: "on-run-event", Pattern: `{
 			"detail-type": ["AWS API Call via CloudTrail"],
 			"detail": {

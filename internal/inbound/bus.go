@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"nightshift/internal/app"
 	"nightshift/internal/session"
@@ -15,6 +16,26 @@ import (
 // them there is the bus's policy to say. Fields that are not in their schema
 // are refused: a misspelt one would otherwise be a fact lost in silence.
 const ownSource = "nightshift"
+
+// spoken are the detail-types of what we say ourselves on that bus.
+var spoken = map[string]bool{
+	"Nightshift Session Opened": true, "Nightshift Session Ending": true, "Nightshift Session Ended": true,
+	"Nightshift Notice": true, "Nightshift Alert": true, "Nightshift Orphan Found": true,
+}
+
+// kindMax bounds a detail-type that names a kind of unknown events; EventBridge
+// itself takes no longer one.
+const kindMax = 128
+
+// misspelt keeps an event of our own source whose detail-type is none that we
+// know: its sender meant something, and would else not be heard in silence.
+func (e *event) misspelt(detailType string) app.Message {
+	unprintable := func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
+	if len(detailType) > kindMax || strings.ContainsFunc(detailType, unprintable) {
+		detailType = "unreadable"
+	}
+	return app.Unrecognised{Kind: ownSource + "/" + detailType, Body: e.body, At: e.received.UTC()}
+}
 
 var (
 	userDisabled = aboutUser(session.UserDisabled)

@@ -78,6 +78,9 @@ func (e *event) message() app.Message {
 		return e.recorded()
 	}
 	known, ok := announcements[announcement{source, detailType}]
+	if !ok && source == ownSource && !spoken[detailType] {
+		return e.misspelt(detailType)
+	}
 	if !ok {
 		return ignored("%q of source %q is not a kind of event that is acted on", detailType, source)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -208,6 +209,47 @@ func TestS3_6WhatIsNotForUsIsIgnoredWithAReason(t *testing.T) {
 		if i, ok := m.(app.Ignored); err != nil || !ok || i.Reason == "" {
 			t.Errorf("%s: %+v, %v", body, m, err)
 		}
+	}
+}
+
+func TestS3_6AMisspeltEventOfOurOwnIsKept(t *testing.T) {
+	for detailType, kind := range map[string]string{
+		"Nightshift Signed out":        "nightshift/Nightshift Signed out",
+		"Nightshift Alert ":            "nightshift/Nightshift Alert ",
+		"Abgemeldet für heute":         "nightshift/Abgemeldet für heute",
+		strings.Repeat("x", kindMax):   "nightshift/" + strings.Repeat("x", kindMax),
+		strings.Repeat("x", kindMax+1): "nightshift/unreadable",
+		"Nightshift\nRevoked":          "nightshift/unreadable",
+		"Nightshift \ufffd":            "nightshift/unreadable",
+		"Nightshift \u202eRevoked":     "nightshift/unreadable",
+	} {
+		for _, detail := range []any{map[string]any{"user": ana}, "x", nil} {
+			tree := sample(t, "nightshift-signed-out", "from-a-portal")
+			tree["detail-type"], tree["detail"] = detailType, detail
+			m, ok := parse(t, tree).(app.Unrecognised)
+			if !ok || m.Kind != kind || !strings.Contains(string(m.Body), "detail-type") || !m.At.Equal(received) || m.At.Location() != time.UTC {
+				t.Errorf("%q, detail %v: %+v", detailType, detail, m)
+			}
+		}
+	}
+}
+
+func TestWhatWeSayIsNotKept(t *testing.T) {
+	said := map[string]bool{}
+	for _, kind := range events.Kinds() {
+		for _, f := range events.Samples(kind) {
+			if !events.Outgoing(kind) {
+				continue
+			}
+			tree := sample(t, kind, f.Name)
+			said[tree["detail-type"].(string)] = true
+			if m := parse(t, tree); !isIgnored(m) {
+				t.Errorf("%s/%s: %T", kind, f.Name, m)
+			}
+		}
+	}
+	if !maps.Equal(said, spoken) {
+		t.Errorf("events/ says %v, inbound knows %v", said, spoken)
 	}
 }
 

@@ -497,8 +497,14 @@ func (st *step) startDisproved() {
 		st.ignored = "the run was seen: its start cannot be disproved"
 		return
 	}
+	if d := st.e.Detail; d != "" {
+		st.e.Evidence += ": " + d[:min(len(d), evidenceMax)]
+	}
 	st.over(CauseFailed)
 }
+
+// evidenceMax bounds the engine's own words in a record; the rest is in its log.
+const evidenceMax = 512
 
 func (st *step) stopAccepted() {
 	if st.s.End.Asked.IsZero() {

@@ -62,6 +62,9 @@ func phrase(c Cause) string {
 // Explain tells a user why the session ends (S2.8).
 func Explain(s Session) string {
 	run := s.Run.ID
+	if run == "" && s.End.Cause == CauseFailed {
+		return "Your run (" + string(s.Run.Engine) + ") was not started: " + s.End.Evidence + "."
+	}
 	if run == "" {
 		run = "still being started"
 	}

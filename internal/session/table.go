@@ -6,15 +6,16 @@ import "nightshift/internal/workload"
 type fate uint8
 
 const (
-	cannot    fate = iota // it cannot happen to such a session; nothing changes
-	goesOn                // it is not touched
-	goesAlert             // it is not touched, and an administrator is told
-	ends                  // it is asked to stop
-	closes                // it is over: ENDED at once, nothing to stop
+	cannot      fate = iota // it cannot happen to such a session; nothing changes
+	goesOn                  // it is not touched
+	goesAlert               // it is not touched, and an administrator is told
+	ends                    // it is asked to stop
+	closes                  // it is over: ENDED at once, nothing to stop
+	closesAlert             // it is over, and an administrator is told
 )
 
 func (f fate) String() string {
-	return [...]string{"–", "goes on", "goes on, alert", "end", "close"}[f]
+	return [...]string{"–", "goes on", "goes on, alert", "end", "close", "close, alert"}[f]
 }
 
 // Row is one line of the table of causes (S2).
@@ -99,7 +100,7 @@ var clocked = []Row{
 	{"", CauseFinished, closes, closes, closes},
 	{"", CauseFailed, closes, closes, closes},
 	{"", CauseStoppedElsewhere, closes, closes, closes},
-	{"", CauseLost, closes, closes, closes},
+	{"", CauseLost, closesAlert, closesAlert, closesAlert},
 }
 
 // Causes is the table as text, for the README: cause, then interactive,

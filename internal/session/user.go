@@ -2,6 +2,7 @@ package session
 
 import (
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -25,6 +26,22 @@ type Lock struct {
 	Until time.Time // zero: no lock
 	By    string
 	Why   string
+}
+
+// ValidUser says whether a word can be the id of a user in the identity store:
+// letters, digits, '.', '_' and '-', at most 128. A name or an e-mail address is
+// none, and nobody could ever sign out under it.
+func ValidUser(id string) bool {
+	if id == "" || len(id) > 128 || strings.ContainsAny(id[:1], "._-") {
+		return false
+	}
+	for _, c := range []byte(id) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // FactsMax bounds the facts kept of a user. At the limit the oldest fact that

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,4 +107,26 @@ func TestUserFactsWith(t *testing.T) {
 			t.Errorf("%d facts of the user as a whole are left of 2; newest %+v", whole, u.Facts[len(u.Facts)-1])
 		}
 	})
+}
+
+// S3.3: a run is adopted under its user; a word that cannot be a user's id names
+// nobody.
+func TestS3_3ValidUser(t *testing.T) {
+	for id, want := range map[string]bool{
+		"u-ana": true, "544894e8-80c1-707f-60e3-3ba6510dfac1": true, "A.b_c-9": true,
+		"": false, "ana@example.com": false, "../../etc": false, "-x": false, "ana smith": false, "ünal": false, strings.Repeat("a", 129): false,
+	} {
+		if ValidUser(id) != want {
+			t.Errorf("%q: got %v, want %v", id, !want, want)
+		}
+	}
+}
+
+// S2.8: a run that was never started says why, in the engine's words.
+func TestS2_8RefusedStartSaysWhy(t *testing.T) {
+	s := Session{ID: "s-1", User: "u-ana", Status: Active, Mode: Interactive, Run: workload.Run{Engine: workload.SageMakerTraining}}
+	d := Decide(s, Event{Kind: StartDisproved, Evidence: "the engine refused the start", Detail: "RoleArn: it is missing"}, DefaultPolicy(), time.Date(2026, 11, 20, 18, 0, 0, 0, time.UTC))
+	if text := Explain(d.Next); d.Next.Status != Ended || text != "Your run (sagemaker-training) was not started: the engine refused the start: RoleArn: it is missing." {
+		t.Errorf("%s: %s", d.Next.Status, text)
+	}
 }
