@@ -28,6 +28,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"nightshift/internal/asl/clock"
+	"nightshift/internal/engine/simrun"
 	"nightshift/internal/local"
 )
 
@@ -77,7 +78,7 @@ func awsOpen(t *testing.T, o local.Options) *awsUser {
 	}
 	conf := aws.Config{
 		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""), BaseEndpoint: aws.String(door.URL),
-		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: dial}}, Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		HTTPClient: simrun.ClientOver(&http.Transport{DialContext: dial}), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 	}
 	return &awsUser{t, s, door.URL, sfn.NewFromConfig(conf), eventbridge.NewFromConfig(conf), sagemaker.NewFromConfig(conf), emrcontainers.NewFromConfig(conf), sts.NewFromConfig(conf)}
 }

@@ -40,6 +40,7 @@ import (
 	"nightshift/internal/engine/livy/livysim"
 	"nightshift/internal/engine/sagemaker"
 	"nightshift/internal/engine/sagemaker/sagemakersim"
+	"nightshift/internal/engine/simrun"
 	"nightshift/internal/identity"
 	"nightshift/internal/inbound"
 	"nightshift/internal/memstore"
@@ -392,7 +393,7 @@ func (s *System) engines() (map[string]app.Engine, error) {
 		}
 		s.URLs[endpoint] = url
 	}
-	conf := aws.Config{Region: Region, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
+	conf := aws.Config{HTTPClient: simrun.Client(), Region: Region, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
 	emr := emrapi.NewFromConfig(conf, func(o *emrapi.Options) { o.BaseEndpoint = aws.String(s.URLs[EMROnEKS]); o.Retryer = aws.NopRetryer{} })
 	sm := sagemakerapi.NewFromConfig(conf, func(o *sagemakerapi.Options) {
 		o.BaseEndpoint = aws.String(s.URLs[SageMaker])

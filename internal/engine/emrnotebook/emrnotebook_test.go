@@ -44,7 +44,7 @@ func client(t *testing.T, h http.Handler) *sdk.Client {
 	t.Cleanup(server.Close)
 	return sdk.NewFromConfig(aws.Config{
 		Region: region, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
-		BaseEndpoint: aws.String(server.URL), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		HTTPClient: simrun.Client(), BaseEndpoint: aws.String(server.URL), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 	})
 }
 
