@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"nightshift/events"
 	"nightshift/internal/app"
@@ -118,4 +119,10 @@ func Batch(body []byte) ([]byte, error) {
 		"messageId": Message, "receiptHandle": "receipt", "body": string(body),
 		"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:" + account + ":queue", "awsRegion": "us-east-1",
 	}}})
+}
+
+// Replayed is the table's item that says up to when identity events have been
+// replayed; with a recent one on-schedule has no replay to make.
+func Replayed(at time.Time) json.RawMessage {
+	return fmt.Appendf(nil, `{"PK":{"S":"MARK#identity-replay"},"SK":{"S":"MARK"},"schema":{"N":"1"},"at":{"S":%q}}`, at.UTC().Format(time.RFC3339Nano))
 }
