@@ -13,8 +13,8 @@ import (
 
 // The protocols of AWS at the door's root, so that the AWS CLI and the SDKs
 // drive the local system with --endpoint-url: awsJson (by X-Amz-Target) for
-// EventBridge, Step Functions and SageMaker, the query protocol for STS, and
-// REST for EMR on EKS, which has paths of its own. Signatures are not checked.
+// EventBridge, Step Functions, SageMaker and EMR's notebook executions, the query
+// protocol for STS, and REST for EMR on EKS, which has paths of its own. Signatures are not checked.
 
 // requestMax is the largest request read here; each service's own limit is
 // smaller and checked by it. An EventBridge entry of 1 MiB may be twice as long
@@ -91,6 +91,9 @@ func (s *System) serveRoot(w http.ResponseWriter, r *http.Request) {
 	case prefix == "SageMaker":
 		s.SageMaker.ServeHTTP(w, r)
 		return
+	case prefix == "ElasticMapReduce":
+		s.Notebooks.ServeHTTP(w, r)
+		return
 	case target == "" && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
 		s.serveQuery(w, r)
 		return
@@ -117,7 +120,7 @@ func (s *System) serveRoot(w http.ResponseWriter, r *http.Request) {
 }
 
 func unknownOperation(target string) *refusal {
-	message := fmt.Sprintf("the local system does not serve %q; it serves operations of AWSEvents, AWSStepFunctions and SageMaker, EMR on EKS, and GetCallerIdentity of STS", target)
+	message := fmt.Sprintf("the local system does not serve %q; it serves operations of AWSEvents, AWSStepFunctions, SageMaker, notebook executions of EMR, EMR on EKS, and GetCallerIdentity of STS", target)
 	if target == "" {
 		message = "POST / needs the header X-Amz-Target, or a form with an Action: it is the endpoint of the AWS CLI and the SDKs"
 	}

@@ -56,7 +56,7 @@ func (s *System) Door() http.Handler {
 		}
 		refuse(w, http.StatusNotFound, fmt.Errorf("%s %s is not served; there are POST /events, POST /executions/run, GET /executions/run/{name}, "+
 			"GET /sessions, GET /sessions/{id}, GET /parked, GET /healthz, the engines under /livy/, /emr-containers/, /sagemaker/ and /emr-notebook/, "+
-			"and at the root what the AWS CLI sends for events, stepfunctions, sagemaker, emr-containers and sts get-caller-identity", r.Method, r.URL.Path))
+			"and at the root what the AWS CLI sends for events, stepfunctions, sagemaker, emr (notebook executions), emr-containers and sts get-caller-identity", r.Method, r.URL.Path))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The whole body comes first: a caller who is slow must not stop time.

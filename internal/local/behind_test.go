@@ -1,0 +1,130 @@
+package local_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/emr"
+	emrtypes "github.com/aws/aws-sdk-go-v2/service/emr/types"
+	"github.com/aws/aws-sdk-go-v2/service/emrcontainers"
+	emrctypes "github.com/aws/aws-sdk-go-v2/service/emrcontainers/types"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	smtypes "github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
+
+	"nightshift/internal/engine/simrun"
+	"nightshift/internal/local"
+	"nightshift/internal/session"
+)
+
+// behind starts one run of every kind straight at the engines' own APIs, at the
+// door's root as the AWS CLI does, and by HTTP for Livy. Each names its user by
+// tag (proxyUser for Livy); the pipeline, whose executions carry no tags, names
+// none.
+func behind(t *testing.T, u *awsUser) {
+	t.Helper()
+	ctx := t.Context()
+	role := aws.String("arn:aws:iam::123456789012:role/work")
+	conf := aws.Config{
+		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""), BaseEndpoint: aws.String(u.url),
+		HTTPClient: simrun.Client(), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+	}
+	sent(u.train.CreateTrainingJob(ctx, &sagemaker.CreateTrainingJobInput{
+		TrainingJobName: aws.String("own-training"), RoleArn: role, OutputDataConfig: &smtypes.OutputDataConfig{S3OutputPath: aws.String("s3://b/o")},
+		AlgorithmSpecification: &smtypes.AlgorithmSpecification{TrainingImage: aws.String("x"), TrainingInputMode: smtypes.TrainingInputModeFile},
+		ResourceConfig:         &smtypes.ResourceConfig{InstanceType: smtypes.TrainingInstanceTypeMlM5Large, InstanceCount: aws.Int32(1), VolumeSizeInGB: aws.Int32(10)},
+		StoppingCondition:      &smtypes.StoppingCondition{MaxRuntimeInSeconds: aws.Int32(86400)},
+		Tags:                   []smtypes.Tag{{Key: aws.String("nightshift:user"), Value: aws.String("u-tina")}},
+	}))(t)
+	sent(u.train.CreateProcessingJob(ctx, &sagemaker.CreateProcessingJobInput{
+		ProcessingJobName: aws.String("own-processing"), RoleArn: role, AppSpecification: &smtypes.AppSpecification{ImageUri: aws.String("x")},
+		ProcessingResources: &smtypes.ProcessingResources{ClusterConfig: &smtypes.ProcessingClusterConfig{
+			InstanceCount: aws.Int32(1), InstanceType: smtypes.ProcessingInstanceTypeMlM5Large, VolumeSizeInGB: aws.Int32(10)}},
+		Tags: []smtypes.Tag{{Key: aws.String("nightshift:user"), Value: aws.String("u-paul")}},
+	}))(t)
+	sent(u.train.StartPipelineExecution(ctx, &sagemaker.StartPipelineExecutionInput{
+		PipelineName: aws.String("Churn"), ClientRequestToken: aws.String("0123456789012345678901234567890123"),
+	}))(t)
+	sent(u.emr.StartJobRun(ctx, &emrcontainers.StartJobRunInput{
+		VirtualClusterId: aws.String(local.VirtualCluster), Name: aws.String("own-job"), ClientToken: aws.String("own"), ExecutionRoleArn: role,
+		ReleaseLabel: aws.String("emr-7.12.0-latest"), Tags: map[string]string{"nightshift:user": "u-ella"},
+		JobDriver: &emrctypes.JobDriver{SparkSubmitJobDriver: &emrctypes.SparkSubmitJobDriver{EntryPoint: aws.String("s3://b/x.py")}},
+	}))(t)
+	sent(emr.NewFromConfig(conf).StartNotebookExecution(ctx, &emr.StartNotebookExecutionInput{
+		EditorId: aws.String("e-ABCDEFGHIJKLMNOPQRSTUVWXY"), RelativePath: aws.String("x.ipynb"), ServiceRole: role,
+		ExecutionEngine: &emrtypes.ExecutionEngineConfig{Id: aws.String(local.NotebookCluster)},
+		Tags:            []emrtypes.Tag{{Key: aws.String("nightshift:user"), Value: aws.String("u-nora")}},
+	}))(t)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.url+"/livy/sessions", bytes.NewReader([]byte(`{"kind":"pyspark","proxyUser":"u-ana"}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Requested-By", "ana")
+	w := sent(http.DefaultClient.Do(r))(t)
+	defer w.Body.Close()
+	if said, _ := io.ReadAll(w.Body); w.StatusCode != http.StatusCreated {
+		t.Fatalf("Livy answered %d %s", w.StatusCode, said)
+	}
+}
+
+// TestS3_3StartedBehindOurBack: what is started at an engine's own API is
+// adopted under its user within the endpoint's cadence, shown, and stopped at
+// the user's sign-out; what nobody can be named for is an orphan, said once and
+// never stopped.
+func TestS3_3StartedBehindOurBack(t *testing.T) {
+	u := awsOpen(t, local.Options{})
+	interactive := session.Facts{IdentityPropagation: session.On, ApplicationBackground: session.Off, ClusterBackground: session.Off, ReleaseLabel: "emr-7.12.0"}
+	for _, endpoint := range []string{local.Livy, local.EMROnEKS, local.SageMaker, local.EMRNotebook} {
+		u.s.Directory.SetFacts(endpoint, "", interactive)
+	}
+	behind(t, u)
+	u.pass(6 * time.Minute)
+	users := map[string]string{"u-tina": "sagemaker-training", "u-paul": "sagemaker-processing", "u-ella": "emr-containers", "u-nora": "emr-notebook", "u-ana": "livy"}
+	u.shown(users, session.Active, "")
+	for user := range users {
+		u.signOut(user, "nightshift")
+	}
+	u.pass(10 * time.Minute)
+	u.shown(users, session.Ended, session.CauseSignOut)
+	orphans := 0
+	for _, said := range u.s.Announced() {
+		if said.DetailType == "Nightshift Orphan Found" {
+			orphans++
+		}
+	}
+	if orphans != 1 {
+		t.Errorf("S3.3 %d orphans were announced, want the pipeline, once", orphans)
+	}
+	for _, r := range u.s.SageMaker.Runs() {
+		if r.User == "" && len(r.Stops) > 0 {
+			t.Errorf("S3.3 %s is nobody's and was asked to stop", r.ID)
+		}
+	}
+}
+
+// shown checks that the door lists one session of each user, of that engine, in
+// that status.
+func (u *awsUser) shown(users map[string]string, status session.Status, cause session.Cause) {
+	u.t.Helper()
+	var list struct {
+		Sessions []struct{ User, Engine, Status, Cause string }
+	}
+	r := sent(http.Get(u.url + "/sessions"))(u.t)
+	defer r.Body.Close()
+	if err := json.NewDecoder(r.Body).Decode(&list); err != nil {
+		u.t.Fatal(err)
+	}
+	if len(list.Sessions) != len(users) {
+		u.t.Errorf("%d sessions are shown, want %d: %+v", len(list.Sessions), len(users), list.Sessions)
+	}
+	for _, s := range list.Sessions {
+		if want := users[s.User]; s.Engine != want || s.Status != string(status) || s.Cause != string(cause) {
+			u.t.Errorf("%s: %s %s %q, want %s %s %q", s.User, s.Engine, s.Status, s.Cause, want, status, cause)
+		}
+	}
+}
