@@ -85,8 +85,11 @@ var layers = []struct {
 	{"internal/session", []string{"internal/workload"}, nil, "the core is pure: it knows no storage, no transport, no AWS"},
 	{"internal/workload", nil, nil, "the core is pure"},
 	{"internal/cadence", nil, nil, "the core is pure"},
+	{"internal/cost", []string{"internal/session", "internal/workload"}, nil, "the core is pure: prices are data"},
 	{"internal/fault", nil, nil, "the core is pure"},
 	{"internal/proof", nil, nil, "the core is pure"},
+	{"internal/finding", nil, nil, "what a check says knows nothing of what is checked"},
+	{"internal/cluster", append([]string{"internal/finding"}, core...), nil, "documents about clusters, without AWS"},
 	{"internal/app", core, nil, "the app knows the core and its own ports"},
 	{"internal/inbound", appAndCore, nil, "adapters know the app and the core, never each other"},
 	{"internal/outbound", appAndCore, nil, "adapters know the app and the core, never each other"},
@@ -124,7 +127,7 @@ var layers = []struct {
 }
 
 var (
-	core       = []string{"internal/session", "internal/workload", "internal/cadence", "internal/fault", "internal/proof"}
+	core       = []string{"internal/session", "internal/workload", "internal/cadence", "internal/cost", "internal/fault", "internal/proof"}
 	appAndCore = append([]string{"internal/app"}, core...)
 )
 

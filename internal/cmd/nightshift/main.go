@@ -13,7 +13,7 @@ import (
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "nightshift: "+err.Error())
-		os.Exit(1)
+		os.Exit(statusOf(err))
 	}
 }
 
@@ -25,7 +25,7 @@ func run(args []string) error {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(time.Now), upCommand(time.Now), decideCommand())
+	root.AddCommand(demoCommand(time.Now), upCommand(time.Now), decideCommand(), clusterCommand())
 	root.SetArgs(args)
 	return root.Execute()
 }
