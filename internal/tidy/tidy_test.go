@@ -89,6 +89,7 @@ var layers = []struct {
 	{"internal/fault", nil, nil, "the core is pure"},
 	{"internal/proof", nil, nil, "the core is pure"},
 	{"internal/finding", nil, nil, "what a check says knows nothing of what is checked"},
+	{"internal/network", []string{"internal/finding"}, nil, "rules about networks, without AWS"},
 	{"internal/notebook", core, nil, "rules about notebooks, without AWS"},
 	{"internal/cluster", append([]string{"internal/finding"}, core...), nil, "documents about clusters, without AWS"},
 	{"internal/app", core, nil, "the app knows the core and its own ports"},
