@@ -1,5 +1,5 @@
-# Nightshift. `make run` needs Go; `make test` Go and Node; `make conform` also npm, JDK 17, Maven,
-# Python 3 with pip and iproute2.
+# Nightshift. `make run` needs Go; `make test` Go and Node, and chromium for the page; `make conform` also npm, JDK 17,
+# Maven, Python 3 with pip and iproute2.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BUILD := .build
@@ -47,7 +47,8 @@ node:
 	@command -v npm >/dev/null || { echo "npm is missing: the tests of infra/ install their pinned parts with it. It comes with Node.js." >&2; exit 1; }
 
 .PHONY: test
-test: go node ## Run every test (needs Go and Node; installs its npm parts itself)
+test: go node ## Run every test (needs Go and Node; installs its npm parts itself; chromium for the page)
+	@command -v chromium >/dev/null || echo "chromium is missing: the page is NOT tested (apt-get install chromium)"
 	$(GO) vet ./...
 	$(GO) test ./...
 
@@ -78,18 +79,33 @@ conform: go ## Run the suites against real engines: two DynamoDBs, Livy with Spa
 	  -exec "bash '$(CURDIR)/internal/ddbstore/alone.sh'" ./internal/engine/livy ./internal/engine/emrcontainers ./internal/engine/sagemaker
 
 .PHONY: bench
-bench: go ## Measure each function's start, memory and zip, and hold them to their limits
-	@$(GO) run ./internal/edge/runtimehost/bench
+bench: go ## Measure storms, outages, costs and each function's start, and hold them to their targets (about 5 minutes)
+	@failed=0; $(GO) run ./internal/sim/bench || failed=1; $(GO) run ./internal/edge/runtimehost/bench || failed=1; exit $$failed
+
+.PHONY: sim
+sim: go ## Play SCHEDULES=n schedules of the simulation (default 10000), or SEED=s alone with its trace; HORIZON=long: 7 to 90 days
+	@mkdir -p $(BUILD)
+	@$(GO) build -o $(BUILD)/sim ./internal/sim/run
+	@$(BUILD)/sim -schedules $${SCHEDULES:-10000} -seed $${SEED:-0} -horizon "$${HORIZON:-}"
+
+.PHONY: crash
+crash: go ## Play every crash in every mode, every order of a start and its stop, and the model DEPTH steps deep (default 7)
+	@set -o pipefail; $(GO) test -count=1 -v -timeout 90m ./internal/sim/crash -all | grep -Ev '^ *(===|---)'; \
+	  $(GO) test -count=1 -v -timeout 90m ./internal/sim/model -depth $${DEPTH:-7} | grep -Ev '^ *(===|---)'
+
+.PHONY: mutate
+mutate: go ## Take each guard of the rules and of the stores' conditions away in turn: some test must notice
+	@$(GO) run ./internal/sim/mutate
 
 .PHONY: fuzz
-fuzz: go ## Fuzz every decoder and the decision for FUZZTIME each (default 30s)
+fuzz: go ## Fuzz every decoder and the decision for FUZZTIME each (default 60s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-30s} $$pkg; done; done
+	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-60s} $$pkg; done; done
 
 .PHONY: golden
 golden: go ## Rewrite the generated parts: diagrams, tables, golden files
-	$(GO) test ./statemachines ./internal/tidy ./internal/outbound ./infra ./infra/stack -update
+	$(GO) test ./statemachines ./internal/tidy ./internal/outbound ./internal/cmd/nightshift ./infra ./infra/stack -update
 
 .PHONY: check
 check: test conform ## What CI runs

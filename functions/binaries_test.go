@@ -71,6 +71,13 @@ var effects = map[string]struct {
 		{dynamo + "UpdateItem", []string{`"sk":{"S":"ENDPOINT"}`, `\"watch\":{\"generation\":1`}},
 		{"SageMaker.ListTrainingJobs", nil},
 	}},
+	"console": {`{"statusCode":200,"headers":{`, []effect{
+		{dynamo + "GetItem", []string{`"sk":{"S":"POLICY"}`}},
+	}},
+	"preflight": {`{"verdict":"failed","error":"PreflightFailed","cause":"{\"text\":\"The job was not started`, []effect{
+		{"POST /", []string{"Action=DescribeSubnets", "subnet-0a1b2c3d"}},
+		{dynamo + "Query", []string{"sagemaker/123456789012/us-east-1"}},
+	}},
 	"drain-endpoint": {`{"done":false,"left":0,"waitSeconds":`, []effect{
 		{dynamo + "UpdateItem", []string{`"sk":{"S":"ENDPOINT"}`, `\"drain\":{\"generation\":1`}},
 		{"SageMaker.ListTrainingJobs", nil},

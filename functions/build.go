@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/identitystore"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/ssoadmin"
 	smithytime "github.com/aws/smithy-go/time"
@@ -31,6 +32,7 @@ import (
 	"nightshift/internal/app"
 	"nightshift/internal/cadence"
 	"nightshift/internal/config"
+	"nightshift/internal/cost"
 	"nightshift/internal/ddbstore"
 	"nightshift/internal/edge"
 	emrcontainersengine "nightshift/internal/engine/emrcontainers"
@@ -43,6 +45,7 @@ import (
 	"nightshift/internal/obs"
 	"nightshift/internal/outbound"
 	"nightshift/internal/workflow"
+	"nightshift/internal/workload"
 )
 
 const (
@@ -64,21 +67,33 @@ const (
 // once. Clients are made for all services, as that costs nothing: what a
 // function must not do, its role does not allow and its environment does not name.
 func App(ctx context.Context, function string, getenv func(string) string, now func() time.Time) (*app.App, error) {
+	a, _, err := Settled(ctx, function, getenv, now)
+	return a, err
+}
+
+// Settled is App for a function that needs what its environment says besides.
+func Settled(ctx context.Context, function string, getenv func(string) string, now func() time.Time) (*app.App, config.Config, error) {
 	c, err := config.Load(getenv, config.For(function)...)
 	if err != nil {
-		return nil, fmt.Errorf("environment of %s: %w", function, err)
+		return nil, c, fmt.Errorf("environment of %s: %w", function, err)
 	}
+	a, err := appOf(ctx, function, c, now)
+	return a, c, err
+}
+
+func appOf(ctx context.Context, function string, c config.Config, now func() time.Time) (*app.App, error) {
 	sdk, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(c.Region))
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration of %s: %w", function, err)
 	}
 	log := obs.NewLogger(os.Stdout, c.LogLevel, function)
 	id := identityOf(sdk, c, now, log)
-	sessions, err := sessionsOf(c)
+	sessions, err := sessionsOf(sdk, c, nil)
 	if err != nil {
 		return nil, fmt.Errorf("session source of %s: %w", function, err)
 	}
-	flow := workflow.New(sfn.NewFromConfig(sdk), c.WatchMachine, c.DrainMachine)
+	machines := sfn.NewFromConfig(sdk)
+	flow := workflow.New(machines, c.WatchMachine, c.DrainMachine)
 	engines, ids, err := endpoints(sdk, c.Endpoints, now)
 	if err != nil {
 		return nil, fmt.Errorf("endpoints of %s: %w", function, err)
@@ -89,6 +104,8 @@ func App(ctx context.Context, function string, getenv func(string) string, now f
 		Identity:  id,
 		Starter:   flow,
 		Waiters:   flow,
+		Runs:      workflow.NewRuns(machines, c.RunMachine),
+		Again:     inbound.Again,
 		Announcer: notify.New(eventbridge.NewFromConfig(sdk), c.Bus, outbound.Encode),
 		Parallel:  edge.Parallel,
 		Parse:     inbound.Parse,
@@ -97,9 +114,21 @@ func App(ctx context.Context, function string, getenv func(string) string, now f
 		Now:       now,
 		Endpoints: ids,
 		Settings:  settings(c.Endpoints),
+		Book:      book(c),
 		Users:     id,
 		Sessions:  sessions,
 	}, nil
+}
+
+// book has the published prices, and what the settings tell of clusters.
+func book(c config.Config) cost.Book {
+	b := cost.Book{Table: cost.Published(), Home: c.Region, Clusters: map[string]workload.Billing{}}
+	for _, e := range c.Endpoints {
+		if _, id, _ := strings.Cut(e.ID, "/"); e.Hardware.Instances > 0 {
+			b.Clusters[id] = e.Hardware
+		}
+	}
+	return b
 }
 
 // identityOf makes the clients for Identity Center's own region.
@@ -123,13 +152,19 @@ func identityOf(sdk aws.Config, c config.Config, now func() time.Time, log *slog
 		cloudtrail.NewFromConfig(sdk, func(o *cloudtrail.Options) { o.Retryer = slower(lookupAttempts) }))
 }
 
-// sessionsOf makes the session source; nil where there is none.
-func sessionsOf(c config.Config) (app.SessionSource, error) {
+// sessionsOf makes the session source; nil where there is none. transport is how
+// it is reached, nil for the default.
+func sessionsOf(sdk aws.Config, c config.Config, transport http.RoundTripper) (app.SessionSource, error) {
 	if c.SessionsURL == "" {
 		return nil, nil //nolint:nilnil // no source is a source that is not there
 	}
-	token := func(context.Context) (string, error) { return c.SessionsToken, nil }
-	return identity.NewSessions(inbound.PortalSource, c.SessionsURL, token, &http.Client{Timeout: sessionsTimeout})
+	var token func(context.Context) (string, error)
+	if c.SessionsTokenSecret != "" {
+		token = bearer(secretsmanager.NewFromConfig(sdk, func(o *secretsmanager.Options) {
+			o.Region = strings.Split(c.SessionsTokenSecret, ":")[3]
+		}), c.SessionsTokenSecret)
+	}
+	return identity.NewSessions(inbound.PortalSource, c.SessionsURL, token, &http.Client{Timeout: sessionsTimeout, Transport: transport})
 }
 
 // endpoints makes an engine for each endpoint. The drain and the watch pace every

@@ -27,7 +27,7 @@ import (
 var handlers = map[string]string{
 	"on-logout": "Queue", "on-revocation": "Queue", "on-run-event": "Queue", "on-schedule": "Schedule",
 	"open-session": "OpenSession", "start-run": "StartRun",
-	"observe-endpoint": "ObserveEndpoint", "drain-endpoint": "DrainEndpoint", "run-effects": "RunEffects",
+	"observe-endpoint": "ObserveEndpoint", "drain-endpoint": "DrainEndpoint", "run-effects": "RunEffects", "preflight": "Preflight",
 }
 
 var environment = map[string]string{

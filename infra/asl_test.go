@@ -27,7 +27,7 @@ func deployed(t *testing.T) map[string]string {
 		}
 		definition := p["DefinitionString"].(string)
 		// The strict loader refuses one that is missing and one that is not used.
-		if _, err := asl.Load([]byte(definition), subs); err != nil {
+		if _, err := asl.Load([]byte(definition), subs, statemachines.Integrations()...); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		all[name] = substitution.ReplaceAllStringFunc(definition, func(s string) string { return subs[s[2:len(s)-1]] })
@@ -75,7 +75,7 @@ func TestExpressionsAreEvaluatedAlike(t *testing.T) {
 	var cases []oneCase
 	var where []string
 	for name, definition := range deployed(t) {
-		m, err := asl.Load([]byte(definition), nil)
+		m, err := asl.Load([]byte(definition), nil, statemachines.Integrations()...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,14 +60,14 @@ var allowed = map[string]string{
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
 		elasticmapreduce:ListNotebookExecutions sagemaker:ListPipelineExecutions sagemaker:ListPipelines sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs sqs:SendMessage
 		sso:GetApplicationSessionConfiguration sso:ListApplicationAssignmentsForPrincipal
-		states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
+		secretsmanager:GetSecretValue states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
 	"open-session": `dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem sso:GetApplicationSessionConfiguration`,
 	"start-run": `dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem
 		emr-containers:DescribeJobRun emr-containers:StartJobRun emr-containers:TagResource iam:PassRole
 		elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
 		elasticmapreduce:AddTags elasticmapreduce:ListNotebookExecutions elasticmapreduce:StartNotebookExecution
-		sagemaker:AddTags sagemaker:CreateProcessingJob sagemaker:CreateTrainingJob sagemaker:ListPipelineExecutions sagemaker:StartPipelineExecution
+		sagemaker:AddTags sagemaker:CreateProcessingJob sagemaker:CreateTrainingJob sagemaker:ListPipelineExecutions sagemaker:RetryPipelineExecution sagemaker:StartPipelineExecution
 		states:SendTaskFailure states:SendTaskSuccess`,
 	"observe-endpoint": `dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
 		emr-containers:DescribeJobRun emr-containers:ListJobRuns emr-containers:ListVirtualClusters events:PutEvents
@@ -80,6 +80,10 @@ var allowed = map[string]string{
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
 		elasticmapreduce:ListNotebookExecutions sagemaker:ListPipelineExecutions sagemaker:ListPipelines sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs
 		elasticmapreduce:StopNotebookExecution sagemaker:StopPipelineExecution sagemaker:StopProcessingJob sagemaker:StopTrainingJob states:StartExecution`,
+	"console":         `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem states:DescribeExecution states:StartExecution`,
+	"restart-session": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem states:DescribeExecution states:StartExecution`,
+	"preflight": `dynamodb:BatchGetItem dynamodb:Query
+		ec2:DescribeNetworkAcls ec2:DescribeRouteTables ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcAttribute ec2:DescribeVpcEndpoints`,
 	"run-effects": `dynamodb:DescribeStream dynamodb:GetItem dynamodb:GetRecords dynamodb:GetShardIterator dynamodb:ListStreams dynamodb:PutItem dynamodb:UpdateItem
 		events:PutEvents sqs:SendMessage states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
 }
@@ -140,7 +144,7 @@ func TestPermissionsOfNothingConfigured(t *testing.T) {
 		all, _ := x.statements(t, roleOf(x.named(t, "AWS::Lambda::Function", "FunctionName", f)))
 		for _, s := range all {
 			for _, a := range s.actions {
-				for _, no := range []string{"sagemaker:", "emr-containers:", "elasticmapreduce:", "iam:", "ec2:", "kms:", "sso:Get"} {
+				for _, no := range []string{"sagemaker:", "emr-containers:", "elasticmapreduce:", "iam:", "ec2:", "kms:", "sso:Get", "secretsmanager:"} {
 					if strings.HasPrefix(a, no) {
 						t.Errorf("%s may %s with nothing configured", f, a)
 					}
@@ -178,7 +182,18 @@ var wildcards = map[string]string{
 	"DescribeExecution":   "Users make pipelines",
 	"StartExecution":      "Users make pipelines",
 	"StopExecution":       "Users make pipelines",
+	"RetryExecution":      "Users make pipelines",
+	"ReadRun":             "Callers name executions",
+
+	"CreateVirtualCluster":   "EMR on EKS's CreateVirtualCluster knows no resources",
+	"TagVirtualCluster":      "Virtual clusters have ids that nobody knows before",
+	"DeleteVirtualCluster":   "Virtual clusters have ids that nobody knows before",
+	"DescribeVirtualCluster": "Virtual clusters have ids that nobody knows before",
+	"FollowJobRun":           "Virtual clusters and job runs have ids that nobody knows before",
 	"Streams":             "DynamoDB's ListStreams",
+	"Networks":            "EC2's descriptions know no resources",
+	"IdentityCenter":      "Tokens, the catalog's tables and grants are of users",
+	"ClusterLogs":         "EMR names logs by cluster and node",
 	"Interfaces":          "Lambda makes the network interfaces",
 	"(CDK)":               "CloudWatch's calls that deliver logs know no resources",
 }
@@ -256,8 +271,10 @@ func TestConditionsAndPlaces(t *testing.T) {
 		{"start-run", "StartNotebook", `[arn:aws:elasticmapreduce:us-east-1:123456789012:cluster/* arn:aws:elasticmapreduce:us-east-1:123456789012:editor/*] <nil>`},
 		{"drain-endpoint", "Credentials1YONHTCP3YZKC", `[arn:aws:elasticmapreduce:us-east-1:123456789012:cluster/j-1YONHTCP3YZKC] map[ArnEquals:map[elasticmapreduce:ExecutionRoleArn:arn:aws:iam::123456789012:role/livy]]`},
 		{"on-schedule", "Users", `[arn:aws:identitystore::111122223333:identitystore/d-9067a1b2c3 arn:aws:identitystore:::user/*] <nil>`},
+		{"on-schedule", "SessionsToken", `[arn:aws:secretsmanager:us-east-1:123456789012:secret:nightshift/portal-AbCdEf] <nil>`},
 		{"drain-endpoint", "StartDrain", `[arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-drain] <nil>`},
-		{"run-effects", "Release", `[arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-run] <nil>`},
+		{"run-effects", "Release", `[arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-run arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-process-in-vpc] <nil>`},
+		{"preflight", "Networks", `[*] map[StringEquals:map[aws:RequestedRegion:[us-east-1]]]`},
 		{"on-revocation", "User", `[arn:aws:identitystore::111122223333:identitystore/d-9067a1b2c3 arn:aws:identitystore:::user/*] <nil>`},
 		{"on-logout", "Query", `[arn:aws:dynamodb:us-east-1:123456789012:table/table arn:aws:dynamodb:us-east-1:123456789012:table/table/index/gsi1 arn:aws:dynamodb:us-east-1:123456789012:table/table/index/gsi2 arn:aws:dynamodb:us-east-1:123456789012:table/table/index/gsi3 arn:aws:dynamodb:us-east-1:123456789012:table/table/index/gsi4] <nil>`},
 		{"observe-endpoint", "Announce", `[arn:aws:events:us-east-1:123456789012:event-bus/nightshift] <nil>`},

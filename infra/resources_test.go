@@ -254,6 +254,55 @@ func TestAlarms(t *testing.T) {
 	}
 }
 
+// Notices reach people on a topic of their own, in their own words and with the
+// id by which a repetition is recognised (S4.6); only their rule may speak there,
+// and no function may publish anything.
+func TestNotices(t *testing.T) {
+	x := full(t)
+	rule := x.named(t, "AWS::Events::Rule", "Name", "notices")
+	target := many(rule.Properties["Targets"])[0]
+	topic := x.named(t, "AWS::SNS::Topic", "TopicName", "notices")
+	if at(target, "Arn", "Ref") != topic.id {
+		t.Errorf("notices go to %v", at(target, "Arn"))
+	}
+	template := fmt.Sprint(at(target, "InputTransformer", "InputTemplate"))
+	for name, path := range map[string]string{"text": "$.detail.text", "id": "$.detail.id", "session": "$.detail.session.id", "user": "$.detail.session.user"} {
+		if at(target, "InputTransformer", "InputPathsMap", name) != path || !strings.Contains(template, "<"+name+">") {
+			t.Errorf("what people read has no %s: %s", name, template)
+		}
+	}
+	said := 0
+	for _, p := range x.of(t, "AWS::SNS::TopicPolicy") {
+		if at(many(p.Properties["Topics"])[0], "Ref") != topic.id {
+			continue
+		}
+		for _, s := range many(at(p.Properties, "PolicyDocument", "Statement")) {
+			if at(s, "Effect") != "Allow" {
+				continue
+			}
+			said++
+			if at(s, "Principal", "Service") != "events.amazonaws.com" || !strings.Contains(fmt.Sprint(at(s, "Condition", "ArnEquals", "aws:SourceArn")), rule.id) {
+				t.Errorf("more than its rule may speak on the topic: %v", s)
+			}
+		}
+	}
+	if said != 1 {
+		t.Errorf("%d statements let somebody speak on the topic", said)
+	}
+	to := map[any]any{}
+	for _, s := range x.of(t, "AWS::SNS::Subscription") {
+		to[s.Properties["Endpoint"]] = at(s.Properties, "TopicArn", "Ref")
+	}
+	if to["notices@example.com"] != topic.id || to["night@example.com"] == topic.id || len(to) != 2 {
+		t.Errorf("subscribed are %v", to)
+	}
+	for _, p := range x.of(t, "AWS::IAM::Policy") {
+		if body, _ := json.Marshal(p.Properties); strings.Contains(string(body), "sns:") {
+			t.Errorf("%s may speak to people itself", p.id)
+		}
+	}
+}
+
 // cdk-nag's AwsSolutions pack finds nothing that is not answered with a reason,
 // and looked at something; planted faults fail, which shows that it would.
 func TestAwsSolutions(t *testing.T) {
@@ -390,7 +439,7 @@ func TestRefusalsReachTheUser(t *testing.T) {
 		t.Errorf("it shows its inside:\n%s", stderr)
 	}
 	stderr, err = run(".", filepath.Join(scratch, "unbuilt"), map[string]any{"functionsDir": scratch}, "false")
-	if err == nil || !strings.Contains(stderr, "functionsDir has no drain-endpoint/bootstrap; run `make build` first") {
+	if err == nil || !strings.Contains(stderr, "functionsDir has no console/bootstrap; run `make build` first") {
 		t.Errorf("functions that are not built: %v\n%s", err, stderr)
 	}
 }
@@ -457,9 +506,11 @@ func TestMachines(t *testing.T) {
 		slices.Sort(may)
 		const function, machine = "[lambda:InvokeFunction] [arn:aws:lambda:us-east-1:123456789012:function:nightshift-%s]", "[states:StartExecution] [arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-%s]"
 		want := map[string][]string{
-			"run":   {fmt.Sprintf(function, "open-session"), fmt.Sprintf(function, "start-run")},
-			"watch": {fmt.Sprintf(function, "observe-endpoint"), fmt.Sprintf(machine, "watch")},
-			"drain": {fmt.Sprintf(function, "drain-endpoint"), fmt.Sprintf(machine, "drain")},
+			"run": {fmt.Sprintf(function, "open-session"), fmt.Sprintf(function, "start-run")},
+
+			"process-in-vpc": {fmt.Sprintf(function, "open-session"), fmt.Sprintf(function, "preflight"), fmt.Sprintf(function, "start-run")},
+			"watch":          {fmt.Sprintf(function, "observe-endpoint"), fmt.Sprintf(machine, "watch")},
+			"drain":          {fmt.Sprintf(function, "drain-endpoint"), fmt.Sprintf(machine, "drain")},
 		}[name]
 		if !slices.Equal(may, want) {
 			t.Errorf("%s may %v\nwant %v", name, may, want)

@@ -17,8 +17,8 @@ import (
 	"nightshift/internal/session"
 )
 
-// pageRule is the one rule that stands in no wiring: it leads to people.
-const pageRule = "nightshift-stuck"
+// toPeople are the rules that stand in no wiring: they lead to people.
+var toPeople = []string{"nightshift-stuck", "nightshift-notices"}
 
 // rule is what the template says of a rule.
 type rule struct {
@@ -64,7 +64,7 @@ func TestRulesAreTheWiring(t *testing.T) {
 	}
 	got := map[string]rule{}
 	for _, r := range rules(t, x) {
-		if r.name != pageRule {
+		if !slices.Contains(toPeople, r.name) {
 			got[r.name] = r
 		}
 	}
@@ -116,7 +116,8 @@ var matched = map[string][]string{
 	// An execution that goes on or succeeds ends nobody's wait.
 	"executions": {"states-execution-status-change/aborted", "states-execution-status-change/timed-out"},
 	// No sample is of a stop that is not confirmed.
-	"stuck": nil,
+	"stuck":   nil,
+	"notices": {"notice"},
 }
 
 // Each rule matches exactly the samples that it should and none of the others;
@@ -173,6 +174,7 @@ func TestRulesMatchWhatHasNoSample(t *testing.T) {
 		{"an unknown call of Identity Center", `{"source":"aws.sso","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"sso.amazonaws.com","eventName":"EndAllSessions"}}`, "identity"},
 		{"a console action", `{"source":"aws.sso-directory","detail-type":"AWS Console Action via CloudTrail","detail":{"eventSource":"sso-directory.amazonaws.com","eventName":"EndSession"}}`, "identity"},
 		{"a stop that is not seen", `{"source":"nightshift","detail-type":"` + stack.AlertType + `","detail":{"alert":"` + stack.StopUnconfirmed + `"}}`, "stuck"},
+		{"a notice", `{"source":"nightshift","detail-type":"` + stack.NoticeType + `","detail":{"notice":"late"}}`, "notices"},
 		{"another alert", `{"source":"nightshift","detail-type":"` + stack.AlertType + `","detail":{"alert":"mode-unknown"}}`, ""},
 		{"a misspelt sign-out", `{"source":"nightshift","detail-type":"Nightshift Signed out","detail":{"user":"x"}}`, "own-revocation"},
 		{"another service", `{"source":"aws.ec2","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"ec2.amazonaws.com","eventName":"RunInstances"}}`, ""},
@@ -196,12 +198,12 @@ func TestRulesMatchWhatHasNoSample(t *testing.T) {
 func TestEnvironments(t *testing.T) {
 	for _, c := range []struct {
 		x        template
-		optional []string
-	}{{full(t), []string{config.IdentityRegion, config.LogLevel}}, {bare(t), nil}} {
+		optional func(f string) []string
+	}{{full(t), config.Optional}, {bare(t), func(string) []string { return nil }}} {
 		for _, f := range config.Functions() {
 			fn := c.x.named(t, "AWS::Lambda::Function", "FunctionName", f)
 			variables, _ := at(fn.Properties, "Environment", "Variables").(map[string]any)
-			want := append(config.For(f), c.optional...)
+			want := append(config.For(f), c.optional(f)...)
 			slices.Sort(want)
 			var got []string
 			for v := range variables {
@@ -247,7 +249,9 @@ func TestNamesAreThoseOfTheCode(t *testing.T) {
 		t.Errorf("lateness is in %q; a page comes after %s of %s", obs.Names()[stack.Lateness], session.PageAfter, stack.Promise)
 	}
 	// The reason and the detail-type stand in code without a name to import.
-	for file, word := range map[string]string{"../internal/session/decide.go": stack.StopUnconfirmed, "../internal/outbound/outbound.go": stack.AlertType} {
+	for word, file := range map[string]string{
+		stack.StopUnconfirmed: "../internal/session/decide.go", stack.AlertType: "../internal/outbound/outbound.go", stack.NoticeType: "../internal/outbound/outbound.go",
+	} {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"nightshift/internal/cadence"
@@ -20,11 +21,42 @@ const (
 	Run   = "run"   // opens a session, starts the run and waits for the session's end
 	Watch = "watch" // one an endpoint with live runs
 	Drain = "drain" // one an endpoint with sessions that must end
+
+	CreateVirtualCluster = "create-virtual-cluster" // of EMR on EKS
+	DeleteVirtualCluster = "delete-virtual-cluster" // and waits until it is TERMINATED
+	SubmitJobRun         = "submit-job-run"         // by Step Functions' own integration, under a session
+	Restart              = "restart"                // from a checkpoint, under a new session
+	ProcessInVPC         = "process-in-vpc"         // a SageMaker job, once its network was checked
 )
 
 // RunWait is how long `run` waits for its session's end. A background session
 // lives 90 days at most; ten more cover the stop of a run that resists.
 const RunWait = 100 * 24 * time.Hour
+
+const (
+	// deleteWait bounds the wait for a virtual cluster to be TERMINATED, which takes
+	// minutes where its namespace can be reached.
+	deleteWait = 2 * time.Hour
+	// GraceEvery is how often restart looks whether the run before is over, and
+	// GraceRounds how often at most: an hour.
+	GraceEvery  = 30 * time.Second
+	GraceRounds = 120
+)
+
+// Resources of AWS services that the machines use besides Lambda's and Step
+// Functions' own.
+const (
+	createCluster   = "arn:aws:states:::emr-containers:createVirtualCluster"
+	deleteCluster   = "arn:aws:states:::emr-containers:deleteVirtualCluster.sync"
+	describeCluster = "arn:aws:states:::aws-sdk:emrcontainers:describeVirtualCluster"
+	startJobRun     = "arn:aws:states:::emr-containers:startJobRun.sync"
+)
+
+// Integrations lists the resources of AWS services that the machines use besides
+// Lambda's and Step Functions' own.
+func Integrations() []string {
+	return []string{createCluster, deleteCluster, describeCluster, startJobRun}
+}
 
 // The errors of our functions that the machines tell apart: the names of the Go
 // types the functions return, which is what Lambda reports.
@@ -41,26 +73,51 @@ func Errors() []string { return []string{InvalidInput, UserLocked, Throttled, Co
 
 // The substitutions whose values are ARNs.
 const (
-	OpenSessionArn     = "OpenSessionArn"     // function open-session, in run
-	StartRunArn        = "StartRunArn"        // function start-run, in run
+	OpenSessionArn     = "OpenSessionArn"     // function open-session, in run, submit-job-run and process-in-vpc
+	StartRunArn        = "StartRunArn"        // function start-run, in run and process-in-vpc
+	PreflightArn       = "PreflightArn"       // function preflight, in process-in-vpc
 	ObserveEndpointArn = "ObserveEndpointArn" // function observe-endpoint, in watch
 	DrainEndpointArn   = "DrainEndpointArn"   // function drain-endpoint, in drain
+	RestartSessionArn  = "RestartSessionArn"  // function restart-session, in restart
 	WatchMachineArn    = "WatchMachineArn"    // watch itself: a literal, not a reference to the resource
 	DrainMachineArn    = "DrainMachineArn"    // drain itself, likewise
 )
 
-//go:embed run.asl.json watch.asl.json drain.asl.json run.input.schema.json
+//go:embed *.asl.json *.input.schema.json inputs/*.json
 var files embed.FS
 
 // Names lists the machines.
-func Names() []string { return []string{Run, Watch, Drain} }
+func Names() []string {
+	return []string{Run, Watch, Drain, CreateVirtualCluster, DeleteVirtualCluster, SubmitJobRun, Restart, ProcessInVPC}
+}
 
 // Definition is a machine's definition before substitution: Amazon States
 // Language as JSON. It panics where there is no such machine.
 func Definition(name string) []byte { return file(name + ".asl.json") }
 
-// RunInputSchema is the JSON Schema (2020-12) of run's input.
-func RunInputSchema() []byte { return file("run.input.schema.json") }
+// InputSchema is the JSON Schema (2020-12) of a machine's input; nil for watch
+// and drain, which nobody but Nightshift starts.
+func InputSchema(name string) []byte {
+	if name == Watch || name == Drain {
+		return nil
+	}
+	return file(name + ".input.schema.json")
+}
+
+// Inputs are samples of a machine's input, by the name of the file below inputs/.
+func Inputs(machine string) map[string][]byte {
+	entries, err := files.ReadDir("inputs")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	all := map[string][]byte{}
+	for _, e := range entries {
+		if of, _, _ := strings.Cut(e.Name(), "."); of == machine {
+			all[e.Name()] = file("inputs/" + e.Name())
+		}
+	}
+	return all
+}
 
 func file(name string) []byte {
 	data, err := files.ReadFile(name)
@@ -92,6 +149,9 @@ func Values(name string) map[string]string {
 		"YoungSeconds":       seconds(cadence.Young),
 		"DrainEverySeconds":  seconds(cadence.DrainEvery),
 		"RoundsMax":          strconv.Itoa(cadence.RoundsMax),
+		"DeleteWaitSeconds":  seconds(deleteWait),
+		"GraceSeconds":       seconds(GraceEvery),
+		"GraceRounds":        strconv.Itoa(GraceRounds),
 	}
 	values := map[string]string{}
 	for _, s := range Substitutions(name) {

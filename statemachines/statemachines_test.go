@@ -1,15 +1,19 @@
 package statemachines_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"nightshift/internal/asl"
 	"nightshift/internal/cadence"
@@ -30,6 +34,8 @@ var arns = map[string]string{
 	statemachines.StartRunArn:        functionARN("start-run"),
 	statemachines.ObserveEndpointArn: functionARN("observe-endpoint"),
 	statemachines.DrainEndpointArn:   functionARN("drain-endpoint"),
+	statemachines.RestartSessionArn:  functionARN("restart-session"),
+	statemachines.PreflightArn:       functionARN("preflight"),
 	statemachines.WatchMachineArn:    machineARN(statemachines.Watch),
 	statemachines.DrainMachineArn:    machineARN(statemachines.Drain),
 }
@@ -43,7 +49,7 @@ func load(t testing.TB, name string) *asl.Machine {
 			subs[s] = arn
 		}
 	}
-	m, err := asl.Load(statemachines.Definition(name), subs)
+	m, err := asl.Load(statemachines.Definition(name), subs, statemachines.Integrations()...)
 	if err != nil {
 		t.Fatalf("%s:\n%v", name, err)
 	}
@@ -55,6 +61,12 @@ func TestSubstitutionsAreNumbersOrARNs(t *testing.T) {
 		statemachines.Run:   "OpenSessionArn RunWaitSeconds= StartRunArn TaskTimeoutSeconds=",
 		statemachines.Watch: "ObserveEndpointArn RoundsMax= TaskTimeoutSeconds= WatchMachineArn YoungSeconds=",
 		statemachines.Drain: "DrainEndpointArn DrainEverySeconds= DrainMachineArn RoundsMax= TaskTimeoutSeconds=",
+
+		statemachines.CreateVirtualCluster: "TaskTimeoutSeconds=",
+		statemachines.DeleteVirtualCluster: "DeleteWaitSeconds= TaskTimeoutSeconds=",
+		statemachines.SubmitJobRun:         "OpenSessionArn RunWaitSeconds= TaskTimeoutSeconds=",
+		statemachines.ProcessInVPC:         "OpenSessionArn PreflightArn RunWaitSeconds= StartRunArn TaskTimeoutSeconds=",
+		statemachines.Restart:              "GraceRounds= GraceSeconds= RestartSessionArn TaskTimeoutSeconds=",
 	}
 	for _, name := range statemachines.Names() {
 		var got []string
@@ -139,7 +151,7 @@ func TestRetriesAreThoseOfCadence(t *testing.T) {
 // integration that starts executions.
 var awsErrors = []string{
 	"Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.TooManyRequestsException",
-	"Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", "StepFunctions.ExecutionAlreadyExistsException", "States.ALL",
+	"Lambda.Unknown", "Runtime.ExitError", "Sandbox.Timedout", "StepFunctions.ExecutionAlreadyExistsException", "States.ALL", "States.Timeout",
 }
 
 func TestErrorNamesAreKnown(t *testing.T) {
@@ -169,19 +181,67 @@ func TestErrorNamesAreKnown(t *testing.T) {
 	}
 }
 
-func TestRunInputSchemaIsJSON(t *testing.T) {
-	var s struct {
-		Schema     string `json:"$schema"`
-		Required   []string
-		Properties map[string]json.RawMessage
+// Each machine that people start says what it takes, and has samples that can be
+// pasted into `aws stepfunctions start-execution`.
+func TestInputs(t *testing.T) {
+	for _, name := range statemachines.Names() {
+		schema, samples := statemachines.InputSchema(name), statemachines.Inputs(name)
+		if schema == nil {
+			if len(samples) > 0 {
+				t.Errorf("%s has samples and no schema", name)
+			}
+			continue
+		}
+		s := compiled(t, name, schema)
+		if len(samples) == 0 {
+			t.Errorf("%s has no sample", name)
+		}
+		for file, body := range samples {
+			if err := s.Validate(decoded(t, body)); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+		if err := s.Validate(decoded(t, []byte(`{}`))); err == nil {
+			t.Errorf("%s takes an empty input", name)
+		}
 	}
-	if err := json.Unmarshal(statemachines.RunInputSchema(), &s); err != nil {
+}
+
+func compiled(t *testing.T, name string, schema []byte) *jsonschema.Schema {
+	t.Helper()
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource(name, decoded(t, schema)); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range s.Required {
-		if s.Properties[r] == nil {
-			t.Errorf("%s is required and not described", r)
+	s, err := c.Compile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func decoded(t *testing.T, body []byte) any {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// What the machines use besides Lambda and Step Functions is what is listed, so
+// that whoever grants and whoever plays it misses nothing.
+func TestIntegrationsAreThoseUsed(t *testing.T) {
+	used := map[string]bool{}
+	for _, name := range statemachines.Names() {
+		for _, s := range parse(t, name).States {
+			if s.Type == "Task" && !strings.HasPrefix(s.Resource, "arn:aws:states:::lambda:") && !strings.HasPrefix(s.Resource, "arn:aws:states:::states:") {
+				used[s.Resource] = true
+			}
 		}
+	}
+	if got, want := slices.Sorted(maps.Keys(used)), slices.Sorted(slices.Values(statemachines.Integrations())); !slices.Equal(got, want) {
+		t.Errorf("used are %v, listed %v", got, want)
 	}
 }
 
@@ -233,7 +293,7 @@ func diagram(m *asl.Machine) string {
 // attempts is how often a failure is retried: a start that the engine throttles
 // for longer than anything else.
 func attempts(machine, state string, errors []string) int {
-	if machine == statemachines.Run && state == "Start" && slices.Equal(errors, []string{statemachines.Throttled}) {
+	if (machine == statemachines.Run || machine == statemachines.ProcessInVPC) && state == "Start" && slices.Equal(errors, []string{statemachines.Throttled}) {
 		return cadence.StartAttempts
 	}
 	return cadence.TaskAttempts

@@ -7,9 +7,6 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 
 	"nightshift/internal/config"
 	"nightshift/statemachines"
@@ -24,6 +21,7 @@ const (
 	Parked          = "EventsParked"
 	Unrecognised    = "IdentityEventsUnrecognised"
 	AlertType       = "Nightshift Alert"
+	NoticeType      = "Nightshift Notice"
 	StopUnconfirmed = "stop-unconfirmed" // the alert that pages: a stop is not seen after 5 minutes
 )
 
@@ -127,42 +125,13 @@ func (d *deployment) alarm(a alarm) {
 }
 
 func (d *deployment) addTopic() {
-	d.topic = awssns.NewTopic(d.stack, text("Alarms"), &awssns.TopicProps{
-		TopicName: text(d.named("alarms")), DisplayName: text("Nightshift alarms"), EnforceSSL: yes,
-	})
+	d.topic = d.newTopic("Alarms", "alarms", "Nightshift alarms", "AlarmEmail", d.AlarmEmail)
 	// A topic with a policy of its own has lost the one that let CloudWatch in.
-	d.speak("Alarms", "cloudwatch.amazonaws.com", map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": awscdk.Aws_ACCOUNT_ID()}})
-	if d.AlarmEmail != "" {
-		awssns.NewCfnSubscription(d.stack, text("AlarmEmail"), &awssns.CfnSubscriptionProps{
-			TopicArn: d.topic.TopicArn(), Protocol: text("email"), Endpoint: text(d.AlarmEmail),
-		})
-	}
+	speak(d.topic, "Alarms", "cloudwatch.amazonaws.com", map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": awscdk.Aws_ACCOUNT_ID()}})
 }
 
 // addPage sends the alert that a run resists its stop to the topic, so that a
 // person reads which run it is.
 func (d *deployment) addPage() {
-	rule := awsevents.NewCfnRule(d.stack, text("Page"), &awsevents.CfnRuleProps{
-		Name: text(d.named("stuck")), EventBusName: d.busArn, State: text("ENABLED"),
-		EventPattern: map[string]any{"source": texts("nightshift"), "detail-type": texts(AlertType), "detail": map[string]any{"alert": texts(StopUnconfirmed)}},
-		Targets: list(&awsevents.CfnRule_TargetProperty{
-			Id: text("alarms"), Arn: d.topic.TopicArn(),
-			RetryPolicy:      &awsevents.CfnRule_RetryPolicyProperty{MaximumEventAgeInSeconds: number(deliveryAgeSeconds), MaximumRetryAttempts: number(deliveryAttempts)},
-			DeadLetterConfig: &awsevents.CfnRule_DeadLetterConfigProperty{Arn: d.failed[streamed].QueueArn()},
-		}),
-	})
-	from := map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": rule.AttrArn()}}
-	d.speak("Page", "events.amazonaws.com", from)
-	d.failed[streamed].AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid: text("OnlyThePage"), Effect: awsiam.Effect_ALLOW, Actions: texts("sqs:SendMessage"), Resources: &[]*string{d.failed[streamed].QueueArn()},
-		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(text("events.amazonaws.com"), nil)}, Conditions: &from,
-	}))
-}
-
-// speak lets a service publish on the topic.
-func (d *deployment) speak(sid, service string, condition map[string]any) {
-	d.topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid: text(sid), Effect: awsiam.Effect_ALLOW, Actions: texts("sns:Publish"), Resources: &[]*string{d.topic.TopicArn()},
-		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(text(service), nil)}, Conditions: &condition,
-	}))
+	d.toPeople("Page", "stuck", d.topic, map[string]any{"detail-type": texts(AlertType), "detail": map[string]any{"alert": texts(StopUnconfirmed)}}, nil)
 }

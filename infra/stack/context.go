@@ -19,7 +19,6 @@ type Settings struct {
 	Name             string // of the stack, and the beginning of its resources' names
 	Retention        int    // days that logs are kept
 	IdentityStore    string
-	IdentityRegion   string            // "" is the stack's own
 	IdentityAccount  string            // "" is the stack's own
 	Endpoints        []config.Endpoint // what is tended
 	EndpointsJSON    string            // the same, as the functions read it
@@ -28,10 +27,18 @@ type Settings struct {
 	LivySubnets      []string
 	LivyGroups       []string // security groups
 	AlarmEmail       string   // "" is nobody
-	LogLevel         string   // "" is the functions' default
+	NoticeEmail      string   // "" is nobody
 	CustomerKey      bool     // encrypt the table with a key of its own
 	Tracing          bool
+	ConsoleIssuer    string // of tokens; "" is none
+	ConsoleAudience  string
 	FunctionsDir     string // holds <function>/bootstrap
+	Network          networkSettings
+	Cluster          clusterSettings
+	NotebookPolicies bool // make the notebooks' policies
+	// Chosen are the values of the functions' optional variables; one that is not
+	// here has the functions' default.
+	Chosen map[string]string
 }
 
 // Key is one context key, for the README and for a refusal.
@@ -51,7 +58,7 @@ var retentions = []string{"7", "14", "30", "60", "90", "120", "150", "180", "365
 
 // Keys lists the context keys that Read knows.
 func Keys() []Key {
-	return []Key{
+	return slices.Concat([]Key{
 		{"stackName", "nightshift", "1 to 30 letters, digits and hyphens, beginning with a letter", "name of the stack, and the beginning of the names of its resources"},
 		{"identityStoreId", "none; needed to deploy", "the id of an identity store: d- and 10 letters or digits, or a UUID", "the identity store whose users are looked up"},
 		{"identityRegion", "the stack's region", `a region such as "us-east-1"`, "Identity Center's region"},
@@ -62,13 +69,22 @@ func Keys() []Key {
 		{"livySubnets", "[]", "a JSON list of ids of subnets", "where the functions that call Livy run; needed where an endpoint is Livy's. They need a way to AWS's APIs (NAT or endpoints)"},
 		{"livySecurityGroups", "[]", "a JSON list of ids of security groups", "of those functions; needed with livySubnets"},
 		{"alarmEmail", "nobody", "an e-mail address", "subscribed to the alarms' topic; more subscribers can be added to the topic"},
+		{"noticeEmail", "nobody", "an e-mail address", "subscribed to the notices' topic: what people are told before and at the end of a session; more subscribers can be added to the topic"},
+		{"factsAge", "5m", "a duration from 1m to 1h", "how old an application's background setting may be believed where it cannot be read; older is unknown, not off"},
+		{"sessionsUrl", "none", "the address of an HTTPS endpoint without user name and password", "an endpoint of the portal or identity provider that lists live portal sessions, as internal/identity/sessions.schema.json says; with it a lost sign-out costs a minute"},
+		{"sessionsTokenSecret", "none", "the whole ARN of a secret of Secrets Manager, with the six characters at its end", "its text is the bearer token that sessionsUrl asks for; only on-schedule may read it, and reads it anew for each list"},
+		{"consoleIssuer", "none", "the address of an OpenID Connect issuer, https and without parameters", "whose tokens the console's page and API believe; none: only requests signed with credentials of AWS are taken, under /iam/"},
+		{"consoleAudience", "none", "the audience (client id) of the tokens", "for whom those tokens are made; needed with consoleIssuer"},
+		{"consoleUserClaim", "sub", "the name of a claim", "claim of a token that holds its user's id in the identity store"},
+		{"consoleGroupsClaim", "none", "the name of a claim", "claim of a token that lists its groups; they must be groups that only administrators can make"},
+		{"consoleAdministrators", "nobody", "a JSON list of groups of tokens, each one word, and of ARNs of IAM roles and users", "who sees and ends everybody's sessions; with a token everyone else sees their own, and with a signature nobody else sees anything"},
 		{"retentionDays", "90", strings.Join(retentions, ", "), "days that logs are kept"},
 		{"logLevel", "info", "debug, info, warn or error", "of the functions' logs"},
 		{"customerKey", "false", "true or false", "encrypt the table with a KMS key of its own instead of DynamoDB's"},
 		{"tracing", "false", "true or false", "X-Ray tracing of functions and state machines"},
 		{"functionsDir", "../.build/functions", "a folder with <function>/bootstrap for each function; `make build` makes it", "where the built functions are, from infra/"},
 		{"deploying", "false", "true or false", "set by `make deploy`: refuse what can be synthesized but not used"},
-	}
+	}, networkKeys(), clusterKeys(), notebookKeys())
 }
 
 var (
@@ -103,6 +119,7 @@ func Read(context map[string]any) (Settings, error) {
 		LivySubnets:      r.list("livySubnets", subnetForm),
 		LivyGroups:       r.list("livySecurityGroups", groupForm),
 		AlarmEmail:       r.text("alarmEmail", "", emailForm),
+		NoticeEmail:      r.text("noticeEmail", "", emailForm),
 		CustomerKey:      r.truth("customerKey"),
 		Tracing:          r.truth("tracing"),
 		FunctionsDir:     r.text("functionsDir", "../.build/functions", nil),
@@ -118,6 +135,13 @@ func Read(context map[string]any) (Settings, error) {
 		r.refuse("endpoints", "is not given")
 	}
 	r.livy(s)
+	r.console(&s)
+	r.network(&s)
+	r.cluster(&s)
+	s.NotebookPolicies = r.truth("notebookPolicies")
+	if s.Chosen[config.SessionsTokenSecret] != "" && s.Chosen[config.SessionsURL] == "" {
+		r.refuse("sessionsUrl", "is not given, and sessionsTokenSecret is")
+	}
 	for _, e := range s.Endpoints {
 		if !slices.Contains([]string{apiLivy, apiEMRContainers, apiEMRNotebook, apiSageMaker}, e.API) {
 			// Better refused than deployed without the permission to stop its runs.
@@ -214,45 +238,56 @@ func (r *reader) list(key string, form *regexp.Regexp) []string {
 	return items
 }
 
+// variables are the keys whose values the functions read too, as they stand.
+var variables = map[string]string{
+	"identityStoreId": config.IdentityStoreID, "identityRegion": config.IdentityRegion,
+	"logLevel": config.LogLevel, "endpoints": config.Endpoints,
+	"factsAge": config.FactsAge, "sessionsUrl": config.SessionsURL, "sessionsTokenSecret": config.SessionsTokenSecret,
+	"consoleUserClaim": config.ConsoleUserClaim, "consoleGroupsClaim": config.ConsoleGroupsClaim, "consoleAdministrators": config.ConsoleAdministrators,
+}
+
 // identity reads what the functions read too, with their own reader, so that
 // what is accepted here is accepted there.
 func (r *reader) identity(s *Settings) {
-	given := map[string]string{
-		"identityStoreId": r.raw("identityStoreId"), "identityRegion": r.raw("identityRegion"),
-		"logLevel": r.raw("logLevel"), "endpoints": r.raw("endpoints"),
+	given := map[string]string{"identityStoreId": SampleIdentityStore, "endpoints": "[]"}
+	for key := range variables {
+		if v := r.raw(key); v != "" {
+			given[key] = v
+		}
 	}
-	if given["identityStoreId"] == "" {
-		given["identityStoreId"] = SampleIdentityStore
-	}
-	if given["endpoints"] == "" {
-		given["endpoints"] = "[]"
-	}
-	variables := map[string]string{
-		"identityStoreId": config.IdentityStoreID, "identityRegion": config.IdentityRegion,
-		"logLevel": config.LogLevel, "endpoints": config.Endpoints,
-	}
+	s.Chosen = map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		read, err := config.Load(func(variable string) string {
 			if variable == config.Region {
 				return "us-east-1" // any: it is not known yet
 			}
-			if variable == variables[key] {
+			switch {
+			case variable == variables[key]:
 				return given[key]
+			case variable == config.ConsoleGroupsClaim && key == "consoleAdministrators": // of which it says the groups
+				return given["consoleGroupsClaim"]
 			}
 			return ""
 		})
 		if err != nil {
 			for line := range strings.Lines(err.Error()) {
-				sentence := strings.ReplaceAll(strings.TrimSpace(line), variables[key], key)
+				sentence := strings.TrimSpace(line)
+				for name, variable := range variables {
+					sentence = strings.ReplaceAll(sentence, variable, name)
+				}
 				r.faults = append(r.faults, errors.New(sentence))
 			}
 			continue
 		}
-		if key == "endpoints" {
+		switch key {
+		case "identityStoreId":
+		case "endpoints":
 			s.Endpoints = read.Endpoints
+		default:
+			s.Chosen[variables[key]] = given[key]
 		}
 	}
-	s.IdentityStore, s.IdentityRegion, s.LogLevel = given["identityStoreId"], given["identityRegion"], given["logLevel"]
+	s.IdentityStore = given["identityStoreId"]
 	var compact bytes.Buffer
 	if json.Compact(&compact, []byte(given["endpoints"])) == nil {
 		s.EndpointsJSON = compact.String()

@@ -3,6 +3,8 @@ package stack
 import (
 	"flag"
 	"fmt"
+	"maps"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -13,6 +15,8 @@ import (
 )
 
 var update = flag.Bool("update", false, "rewrite the README's table of context keys")
+
+const secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:nightshift/portal-AbCdEf"
 
 const endpoint = `[{"endpoint":"sagemaker/123456789012/us-east-1"}]`
 
@@ -34,12 +38,14 @@ func TestReadTextsAndValues(t *testing.T) {
 		"jobRoles": []any{"arn:aws:iam::123456789012:role/a/b"}, "portalPrincipals": []any{"arn:aws:iam::123456789012:user/portal"},
 		"endpoints":   []any{map[string]any{"endpoint": "livy/j-1", "url": "https://h:8998"}, map[string]any{"endpoint": "sagemaker/123456789012/us-east-1"}},
 		"livySubnets": []any{"subnet-0a1b2c3d"}, "livySecurityGroups": []any{"sg-0a1b2c3d"},
+		"factsAge": "10m", "sessionsUrl": "https://portal.example.com/sessions", "sessionsTokenSecret": secret,
 	}
 	texts := map[string]any{
 		"retentionDays": "30", "customerKey": "true", "tracing": "false", "deploying": "true", "identityStoreId": "d-9067a1b2c3",
 		"jobRoles": `["arn:aws:iam::123456789012:role/a/b"]`, "portalPrincipals": `["arn:aws:iam::123456789012:user/portal"]`,
 		"endpoints":   `[{"endpoint":"livy/j-1","url":"https://h:8998"},{"endpoint":"sagemaker/123456789012/us-east-1"}]`,
 		"livySubnets": `["subnet-0a1b2c3d"]`, "livySecurityGroups": `["sg-0a1b2c3d"]`,
+		"factsAge": " 10m", "sessionsUrl": "https://portal.example.com/sessions ", "sessionsTokenSecret": secret,
 	}
 	a, err := Read(values)
 	if err != nil {
@@ -51,6 +57,10 @@ func TestReadTextsAndValues(t *testing.T) {
 	}
 	if fmt.Sprint(a) != fmt.Sprint(b) || a.Retention != 30 || !a.CustomerKey || len(a.Endpoints) != 2 {
 		t.Errorf("values %+v\ntexts  %+v", a, b)
+	}
+	chosen := map[string]string{config.FactsAge: "10m", config.SessionsURL: "https://portal.example.com/sessions", config.SessionsTokenSecret: secret}
+	if !maps.Equal(a.Chosen, chosen) {
+		t.Errorf("the functions are given %v, want %v", a.Chosen, chosen)
 	}
 }
 
@@ -77,7 +87,12 @@ func TestReadRefuses(t *testing.T) {
 		{"livySubnets", `["subnet-0a1b2c3d"]`, `livySecurityGroups is not given`},
 		{"livySecurityGroups", `["sg-x"]`, `livySecurityGroups has "sg-x"`},
 		{"alarmEmail", "night", `alarmEmail is "night"; it must be an e-mail address.`},
+		{"noticeEmail", "night", `noticeEmail is "night"; it must be an e-mail address.`},
 		{"retentionDays", 8.0, `retentionDays is "8"; it must be 7, 14, 30`},
+		{"factsAge", "60", `factsAge is "60"; it must be a duration from 1m to 1h.`},
+		{"sessionsUrl", "http://portal.example.com", `sessionsUrl is not usable; it must be the address of an HTTPS endpoint`},
+		{"sessionsTokenSecret", "abc-123==", `sessionsTokenSecret is not usable; it must be the ARN of a secret`},
+		{"sessionsTokenSecret", "arn:aws:secretsmanager:us-east-1:123456789012:secret:portal-AbCdEf", `sessionsUrl is not given, and sessionsTokenSecret is`},
 		{"logLevel", "loud", `logLevel is "loud"; it must be debug, info, warn or error.`},
 		{"customerKey", "yes", `customerKey is "yes"; it must be true or false.`},
 		{"tracing", 1.0, `tracing is "1"; it must be true or false.`},
@@ -119,8 +134,11 @@ func TestDoesFollowsTheEnvironment(t *testing.T) {
 		if len(does[f]) == 0 {
 			t.Errorf("nobody says what %s does", f)
 		}
-		for variable, c := range map[string]capability{config.Bus: announce, config.WatchMachine: watch, config.DrainMachine: drain} {
-			if told, may := slices.Contains(config.For(f), variable), slices.Contains(does[f], c); told != may {
+		for variable, c := range map[string]capability{
+			config.Bus: announce, config.WatchMachine: watch, config.DrainMachine: drain,
+			config.FactsAge: facts, config.SessionsURL: portal, config.SessionsTokenSecret: portal,
+		} {
+			if told, may := slices.Contains(append(config.For(f), config.Optional(f)...), variable), slices.Contains(does[f], c); told != may {
 				t.Errorf("%s is told %s: %t; it may %s: %t", f, variable, told, c, may)
 			}
 		}
@@ -166,5 +184,56 @@ func TestReadmeKeys(t *testing.T) {
 		}
 	default:
 		t.Fatal("README.md shows other keys than these: go test ./infra/stack -run TestReadmeKeys -update")
+	}
+}
+
+// What is chosen of networks and clusters fits together, or is refused with the
+// key that is missing (S6.1, S7.1).
+func TestReadNetworksAndClusters(t *testing.T) {
+	try := map[string]any{"clusterCertificates": "s3://setup/certs.zip", "clusterTry": "true", "clusterSubnet": "subnet-0a1b2c3d", "clusterLogs": "s3://logs/emr/"}
+	with := func(more map[string]any) map[string]any {
+		all := maps.Clone(try)
+		maps.Copy(all, more)
+		return all
+	}
+	for _, c := range []struct {
+		given map[string]any
+		want  string // "" is taken
+	}{
+		{map[string]any{"vpc": true}, ""},
+		{map[string]any{"vpc": true, "vpcCidr": "192.168.0.0/24", "vpcZones": 3.0}, ""},
+		{map[string]any{"vpc": true, "vpcCidr": "10.64.0.1/16"}, `vpcCidr is "10.64.0.1/16"; it must be a private IPv4 network`},
+		{map[string]any{"vpc": true, "vpcCidr": "8.8.0.0/16"}, `vpcCidr is "8.8.0.0/16"`},
+		{map[string]any{"vpc": true, "vpcCidr": "10.0.0.0/8"}, `vpcCidr is "10.0.0.0/8"`},
+		{map[string]any{"vpc": true, "vpcZones": "4"}, `vpcZones is "4"; it must be 1, 2, 3.`},
+		{map[string]any{"vpc": true, "vpcBuckets": `["*"]`}, `vpcBuckets has "*"`},
+		{map[string]any{"vpcNat": true}, `vpc is false, and vpcNat is given`},
+		{map[string]any{"vpcBuckets": `["data"]`}, `vpc is false, and vpcBuckets is given`},
+		{try, ""},
+		{map[string]any{"clusterCertificates": "certs.zip"}, `clusterCertificates is "certs.zip"; it must be s3://<bucket>/<key>.zip.`},
+		{map[string]any{"clusterTry": true}, `clusterCertificates is not given, and clusterTry is true`},
+		{map[string]any{"clusterTry": true, "clusterCertificates": "s3://setup/certs.zip", "clusterLogs": "s3://logs/"}, `clusterSubnet is not given, and clusterTry is true`},
+		{map[string]any{"clusterAssignment": true}, `clusterCertificates is not given, and clusterInstance or clusterAssignment is`},
+		{with(map[string]any{"clusterRelease": "emr-7.10.0"}), `clusterRelease is "emr-7.10.0"; it must be a release label from emr-7.11.0 on.`},
+		{with(map[string]any{"clusterRelease": "emr-7.11.0"}), `clusterBootstrap is not given, and clusterRelease is emr-7.11.0`},
+		{with(map[string]any{"clusterRelease": "emr-7.11.0", "clusterBackground": "false"}), ""},
+		{with(map[string]any{"clusterRelease": "emr-7.11.0", "clusterBootstrap": "s3://setup/ubs.sh"}), ""},
+		{with(map[string]any{"clusterBootstrap": "s3://setup/ubs.sh"}), `clusterBootstrap is given, and clusterRelease is emr-7.12.0`},
+		{with(map[string]any{"clusterRelease": "emr-8.0.0"}), ""},
+		{map[string]any{"notebookPolicies": "all"}, `notebookPolicies is "all"; it must be true or false.`},
+	} {
+		_, err := Read(c.given)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%v: got %v, want %q", c.given, err, c.want)
+		}
+	}
+}
+
+// The four quarters are the whole, and none overlaps another.
+func TestQuarters(t *testing.T) {
+	n := networkSettings{CIDR: netip.MustParsePrefix("10.64.0.0/22")}
+	got := fmt.Sprint(n.quarter(0), n.quarter(1), n.quarter(2), n.quarter(3))
+	if want := "10.64.0.0/24 10.64.1.0/24 10.64.2.0/24 10.64.3.0/24"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

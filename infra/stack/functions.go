@@ -124,8 +124,8 @@ func (d *deployment) function(f string) awslambda.Function {
 	return fn
 }
 
-// environment is what config.For says that the function needs, and the optional
-// ones that were chosen.
+// environment is what config.For says that the function needs, and what of its
+// config.Optional was chosen.
 func (d *deployment) environment(f string) *map[string]*string {
 	all := map[string]*string{
 		config.Account:         awscdk.Aws_ACCOUNT_ID(),
@@ -141,11 +141,10 @@ func (d *deployment) environment(f string) *map[string]*string {
 	for _, variable := range config.For(f) {
 		env[variable] = all[variable]
 	}
-	if d.IdentityRegion != "" {
-		env[config.IdentityRegion] = text(d.IdentityRegion)
-	}
-	if d.LogLevel != "" {
-		env[config.LogLevel] = text(d.LogLevel)
+	for _, variable := range config.Optional(f) {
+		if chosen := d.Chosen[variable]; chosen != "" {
+			env[variable] = text(chosen)
+		}
 	}
 	return &env
 }

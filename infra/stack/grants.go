@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 
+	"nightshift/internal/config"
 	"nightshift/internal/ddbstore/schema"
 	"nightshift/statemachines"
 )
@@ -34,6 +35,7 @@ const (
 	users    capability = "users"    // read all users' statuses
 	access   capability = "access"   // read who is assigned to applications
 	replay   capability = "replay"   // read the event history
+	portal   capability = "portal"   // ask the session source, with its token
 	announce capability = "announce" // speak on our bus
 	watch    capability = "watch"    // start watches
 	drain    capability = "drain"    // start drains
@@ -42,6 +44,8 @@ const (
 	describe capability = "describe" // ask about one run
 	start    capability = "start"    // start runs
 	stop     capability = "stop"     // stop runs
+	networks capability = "networks" // read the network of jobs
+	rerun    capability = "rerun"    // start a session's run again
 )
 
 // does says what each function does, which follows from its use cases in
@@ -53,12 +57,15 @@ var does = map[string][]capability{
 	"on-logout":        {get, query, write},
 	"on-revocation":    {get, query, write, user, access, describe},
 	"on-run-event":     {get, query, write, open, facts, describe},
-	"on-schedule":      {get, query, write, open, facts, user, users, access, replay, announce, watch, drain, release, look, describe},
+	"on-schedule":      {get, query, write, open, facts, user, users, access, replay, portal, announce, watch, drain, release, look, describe},
 	"open-session":     {get, write, open, facts},
 	"start-run":        {get, write, release, describe, start},
 	"observe-endpoint": {get, query, write, open, facts, announce, watch, look, describe},
 	"drain-endpoint":   {get, query, write, drain, look, describe, stop},
 	"run-effects":      {get, write, announce, watch, drain, release},
+	"console":          {get, query, write, rerun},
+	"restart-session":  {get, query, write, rerun},
+	"preflight":        {query, networks},
 }
 
 // grant is one statement of a role's policy. Where a resource has a "*" in it,
@@ -218,9 +225,21 @@ func (d *deployment) grantsOf(c capability) []grant {
 	case drain:
 		return []grant{{sid: "StartDrain", actions: []string{"states:StartExecution"}, resources: exact(d.machineArn(statemachines.Drain))}}
 	case release:
-		return []grant{{sid: "Release", actions: []string{"states:SendTaskSuccess", "states:SendTaskFailure"}, resources: exact(d.machineArn(statemachines.Run))}}
+		return []grant{{sid: "Release", actions: []string{"states:SendTaskSuccess", "states:SendTaskFailure"}, resources: exact(d.machineArn(statemachines.Run), d.machineArn(statemachines.ProcessInVPC))}}
+	case portal:
+		// A secret that is encrypted with a key of somebody's own needs that key's
+		// policy to admit this role: infra knows the secret, not its key.
+		var secret []resource
+		if s := d.Chosen[config.SessionsTokenSecret]; s != "" {
+			secret = exact(text(s))
+		}
+		return []grant{{sid: "SessionsToken", actions: []string{"secretsmanager:GetSecretValue"}, resources: secret}}
 	case facts, user, users, access, replay:
 		return d.identityGrants(c)
+	case networks:
+		return d.networkGrants()
+	case rerun:
+		return d.rerunGrants()
 	case look, describe, start, stop:
 		all := slices.Concat(d.emrGrants(c), d.notebookGrants(c), d.sagemakerGrants(c))
 		if c == start {
@@ -417,6 +436,7 @@ func (d *deployment) sagemakerGrants(c capability) []grant {
 		{sid: "CreateJob", actions: []string{"sagemaker:CreateTrainingJob", "sagemaker:CreateProcessingJob", "sagemaker:AddTags"}, resources: jobs, why: whyJobs},
 		list,
 		{sid: "StartExecution", actions: []string{"sagemaker:StartPipelineExecution"}, resources: pipelines, why: whyPipelines},
+		{sid: "RetryExecution", actions: []string{"sagemaker:RetryPipelineExecution"}, resources: executions, why: whyPipelines},
 	}
 }
 

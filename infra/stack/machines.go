@@ -19,6 +19,8 @@ var called = map[string]string{
 	statemachines.StartRunArn:        "start-run",
 	statemachines.ObserveEndpointArn: "observe-endpoint",
 	statemachines.DrainEndpointArn:   "drain-endpoint",
+	statemachines.PreflightArn:       "preflight",
+	statemachines.RestartSessionArn:  "restart-session",
 }
 
 // continued says which machine each other substitution is: itself, to which it
@@ -59,6 +61,7 @@ func (d *deployment) addMachines() {
 				panic(fmt.Sprintf("nobody says what ${%s} of %s is", substitution, name)) // a defect of this file
 			}
 		}
+		d.integrated(name, role)
 		d.machines[name] = d.machine(name, role, values)
 	}
 }

@@ -43,6 +43,7 @@ type deployment struct {
 	functions map[string]awslambda.Function // by the folder below functions/
 	machines  map[string]awsstepfunctions.StateMachine
 	topic     awssns.Topic
+	notices   awssns.Topic
 }
 
 // New makes the stack. The error is a sentence where a function is not built.
@@ -60,7 +61,7 @@ func New(scope constructs.Construct, s Settings) (awscdk.Stack, error) {
 		queues: map[string]awssqs.Queue{}, dead: map[string]awssqs.Queue{}, failed: map[string]awssqs.Queue{},
 		functions: map[string]awslambda.Function{}, machines: map[string]awsstepfunctions.StateMachine{},
 	}
-	for _, part := range []func(){d.addTable, d.addBus, d.addQueues, d.addFunctions, d.addBusPolicy, d.addRules, d.addSchedule, d.addMachines, d.addAlarms, d.addOutputs} {
+	for _, part := range []func(){d.addTable, d.addBus, d.addQueues, d.addFunctions, d.addConsole, d.addBusPolicy, d.addRules, d.addSchedule, d.addMachines, d.addAlarms, d.addNotices, d.addNetwork, d.addCluster, d.addNotebooks, d.addOutputs} {
 		part()
 	}
 	return d.stack, nil
@@ -80,7 +81,7 @@ func built(dir string) error {
 func (d *deployment) addOutputs() {
 	for name, value := range map[string]*string{
 		"TableName": d.table.TableName(), "BusArn": d.busArn,
-		"RunMachineArn": d.machines["run"].StateMachineArn(), "AlarmTopicArn": d.topic.TopicArn(),
+		"RunMachineArn": d.machines["run"].StateMachineArn(), "AlarmTopicArn": d.topic.TopicArn(), "NoticeTopicArn": d.notices.TopicArn(),
 	} {
 		awscdk.NewCfnOutput(d.stack, text(name), &awscdk.CfnOutputProps{Value: value})
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nightshift/internal/cadence"
+	"nightshift/internal/cost"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
@@ -30,6 +31,9 @@ type App struct {
 	Meter     Meter
 	Log       *slog.Logger
 	Now       func() time.Time
+	// Pause waits, within a round of a drain, for the endpoint to take more stop
+	// requests; nil: a round asks once, and the next one asks again.
+	Pause func(ctx context.Context, d time.Duration) error
 	// Endpoints are the endpoints to look at even before a run of theirs is
 	// known (S3.5a).
 	Endpoints []string
@@ -41,6 +45,11 @@ type App struct {
 	Users Users
 	// Sessions lists live portal sessions (S3.5c); nil: there is no such source.
 	Sessions SessionSource
+	// Runs and Again start a run again (S4.4).
+	Runs  Runs
+	Again Again
+	// Book has the prices; an empty one knows none, and every cost is unknown.
+	Book cost.Book
 }
 
 // raceMax bounds how often a lost race is decided again. Contention on one
@@ -83,6 +92,13 @@ func (a *App) Apply(ctx context.Context, id string, e session.Event) (session.Se
 			return s, fmt.Errorf("apply %s: %w", e.Kind, err)
 		}
 		now := a.Now()
+		held, err := a.held(ctx, s, policy, now)
+		if err != nil {
+			return s, fmt.Errorf("apply %s: %w", e.Kind, err)
+		}
+		if e.Held = held; held != "" && e.Kind == session.Tick {
+			return s, nil
+		}
 		d := session.Decide(s, e, policy, now)
 		if !d.Changed {
 			return s, nil
@@ -114,10 +130,18 @@ func sealed(before session.Session, d session.Decision, e session.Event, now tim
 			next.Recent = next.Recent[extra:]
 		}
 	}
+	if e.Token != "" {
+		// Whoever has a task token can release its execution, and histories are handed
+		// out as proof: they tell tokens apart, no more. The state has the token.
+		e.Token = digest(e.Token)
+	}
 	entry := Entry{
 		SessionID: next.ID, Version: next.Version, At: now, Event: e, From: before.Status, To: next.Status,
 		Mode: next.Mode, Deadline: next.Deadline, Source: next.DeadlineSource, Cause: next.End.Cause,
 		Note: d.Ignored, Effects: d.Effects, Previous: before.Head,
+	}
+	if entry.Changes() {
+		entry.End = next.End
 	}
 	hash, err := entry.Seal()
 	if err != nil {

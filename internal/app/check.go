@@ -24,6 +24,8 @@ type census struct {
 	users map[string]bool
 	// named are active sessions that name an interactive session.
 	named []named
+	// next is what the next anchors are made of.
+	next anchoring
 }
 
 // named is what the portal check needs of a session.
@@ -35,6 +37,7 @@ type named struct {
 
 func (c *census) add(live []session.Session) {
 	for _, s := range live {
+		c.next.add(s)
 		held := holds(s.End.Cause) || s.UserStatusAt.After(s.UserEnabledAt)
 		c.users[s.User] = c.users[s.User] || held
 		if s.Status == session.Active && s.Interactive.ID != "" && !s.InteractiveGone {

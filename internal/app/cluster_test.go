@@ -45,3 +45,35 @@ func TestS2_14ClusterTerminatedClosesItsNotebookExecutions(t *testing.T) {
 	w.engine.forget = map[workload.Ref]bool{known.Run.Ref(): true, learned.Run.Ref(): true}
 	w.pass(2 * time.Minute)
 }
+
+// S3.3: a recorded start of a notebook execution is a session in the mode that
+// policy gives, which ends or goes on at its user's sign-out, and closes with the
+// cluster that the start names.
+func TestS3_3BirthOfANotebookExecution(t *testing.T) {
+	const notebooks, cluster = "emr-notebook/123456789012/us-east-1", "j-1YONHTCP3YZKC"
+	for mode, facts := range map[session.Mode]session.Facts{session.Background: yes, session.Interactive: classic} {
+		w := newWorld(t)
+		w.app.Engines["emr-notebook"] = w.engine
+		w.identity.facts[notebooks] = facts
+		r := w.born(workload.Run{Engine: workload.EMRNotebook, Endpoint: notebooks}, "weekly-cohorts", "")
+		run := r.o.Run
+		run.Cluster = cluster
+		w.say(app.Birth{EventID: "b-1", User: "ana", Run: run, At: w.now, By: "ana"})
+		s := w.only(run.Ref())
+		if s.User != "ana" || s.Mode != mode || s.Origin != session.Adopted || s.Status != session.Active || s.Run.Cluster != cluster {
+			t.Errorf("%s: %+v", mode, s)
+		}
+		w.pass(2 * time.Minute)
+		w.say(w.fact(session.SignOut, "ana", "e-1"))
+		w.pass(3 * time.Minute)
+		if mode == session.Interactive {
+			w.must(s.ID, session.Ended, session.CauseSignOut)
+			continue
+		}
+		w.must(s.ID, session.Active, "")
+		w.say(app.ClusterChange{EventID: "c-1", Cluster: cluster, Terminated: true, At: w.now})
+		w.must(s.ID, session.Ended, session.CauseClusterTerminated)
+		w.engine.forget = map[workload.Ref]bool{run.Ref(): true}
+		w.pass(2 * time.Minute)
+	}
+}

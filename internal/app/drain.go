@@ -18,7 +18,12 @@ import (
 // stopped, ask the others within the endpoint's rate, and say when to come
 // again. One drain per endpoint is the shared rate limiter (S2.6, S2.9).
 func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Round, error) {
-	if _, held, err := a.hold(ctx, endpoint, draining, generation); err != nil || !held {
+	began := a.Now()
+	if err := a.safe(ctx); err != nil {
+		return Round{}, err
+	}
+	e, held, err := a.hold(ctx, endpoint, draining, generation)
+	if err != nil || !held {
 		return Round{Done: !held && err == nil}, err
 	}
 	engine, err := a.engine(endpoint)
@@ -27,13 +32,13 @@ func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Rou
 	}
 	// Where the listing fails, nothing is confirmed, but runs whose ids are known
 	// are asked to stop all the same.
-	listing, unlisted := engine.List(ctx, endpoint)
+	listing, unlisted := a.list(ctx, engine, endpoint)
 	if unlisted != nil {
 		listing.Complete = false
 		unlisted = fmt.Errorf("drain endpoint %s: %w", endpoint, unlisted)
 	}
 	waiting, errs := a.confirm(ctx, engine, endpoint, listing)
-	errs = append(errs, a.ask(ctx, engine, endpoint, waiting))
+	errs = append(errs, a.askOn(ctx, engine, e, waiting, began.Add(cadence.DrainEvery)))
 	if unlisted != nil {
 		return Round{}, errors.Join(append(errs, unlisted)...)
 	}
@@ -56,8 +61,61 @@ func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Rou
 		return Round{}, err
 	}
 	a.Meter.Lateness(MetricStopETA, eta)
-	return Round{Left: len(left), Wait: cadence.DrainEvery, ETA: eta}, a.busy(ctx, endpoint, draining, generation)
+	// A round that asked all the time is followed by the next one at once.
+	wait := max(time.Second, cadence.DrainEvery-a.Now().Sub(began))
+	return Round{Left: len(left), Wait: wait, ETA: eta}, a.busy(ctx, endpoint, draining, generation)
 }
+
+// askOn asks, and goes on until the round is over as the bucket refills and as
+// more sessions come: a round that asked once would get a bucketful each
+// DrainEvery, however fast the endpoint is, and what came a moment later would
+// wait for as long. A round with nothing to ask ends at once, and so does one of
+// whose requests the engine took none. e is the endpoint as it was before the
+// sessions were read.
+func (a *App) askOn(ctx context.Context, engine Engine, e Endpoint, waiting []session.Session, until time.Time) error {
+	var errs []error
+	queue, asked := inTurn(waiting, a.Now()), 0
+	for {
+		sent, took, err := a.ask(ctx, engine, e.ID, queue)
+		queue, asked = queue[sent:], asked+took
+		if errs = append(errs, err); sent > 0 && took == 0 || asked == 0 && len(queue) == 0 {
+			return errors.Join(errs...)
+		}
+		if len(queue) == 0 {
+			if e, queue, err = a.fresh(ctx, e); err != nil {
+				return errors.Join(append(errs, err)...)
+			}
+			if len(queue) > 0 && !a.late(ctx) {
+				continue
+			}
+		}
+		pause := askLinger
+		if len(queue) > 0 {
+			pause = askRefill
+		}
+		if a.Pause == nil || a.Now().Add(pause).After(until) || a.late(ctx) || a.Pause(ctx, pause) != nil {
+			return errors.Join(errs...)
+		}
+	}
+}
+
+// fresh are the sessions to be asked since the endpoint was as it is given; none
+// where it has not been woken since.
+func (a *App) fresh(ctx context.Context, e Endpoint) (Endpoint, []session.Session, error) {
+	now, err := a.Store.Endpoint(ctx, e.ID)
+	if err != nil || now.Wake == e.Wake || a.Pause == nil {
+		return e, nil, err
+	}
+	ending, err := a.ending(ctx, e.ID)
+	return now, inTurn(ending, a.Now()), err
+}
+
+// How long a round waits for tokens, and for more sessions. Each wait ends with a
+// write or a read of the endpoint.
+const (
+	askRefill = time.Second
+	askLinger = 100 * time.Millisecond
+)
 
 // ending lists the endpoint's sessions that must end.
 func (a *App) ending(ctx context.Context, endpoint string) ([]session.Session, error) {
@@ -76,38 +134,39 @@ func (a *App) ending(ctx context.Context, endpoint string) ([]session.Session, e
 
 // confirm brings a listing to the sessions that must end and answers those
 // whose runs are still to be asked.
-func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listing workload.Listing) ([]session.Session, []error) {
+func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listing listed) ([]session.Session, []error) {
 	ending, err := a.ending(ctx, endpoint)
 	if err != nil {
 		return nil, []error{err}
 	}
-	runs, stamps := map[workload.Ref]workload.Observation{}, map[string]workload.Observation{}
-	for _, o := range listing.Runs {
-		runs[o.Run.Ref()] = o
-		if o.Stamp != "" {
-			stamps[o.Stamp] = o
+	runs, stamps := make(map[workload.Ref]int, len(listing.Runs)), map[string]int{}
+	for i := range listing.Runs {
+		runs[listing.Runs[i].Run.Ref()] = i
+		if stamp := listing.Runs[i].Stamp; stamp != "" {
+			stamps[stamp] = i
 		}
 	}
-	var waiting []session.Session
+	waiting := make([]session.Session, 0, len(ending))
 	var errs []error
 	for _, s := range ending {
-		o, there := runs[s.Run.Ref()]
+		i, there := runs[s.Run.Ref()]
 		if !there && s.Run.ID == "" {
-			o, there = stamps[s.ID]
+			i, there = stamps[s.ID]
 		}
 		switch {
 		case there:
+			o := listing.Runs[i]
 			errs = append(errs, a.see(ctx, s, o, ""))
 			if s.Run.ID == "" {
 				s.Run.ID = o.Run.ID
 			}
-			if !o.State.Over() && o.State != workload.Stopping {
+			if toAsk(s, o.State) {
 				waiting = append(waiting, s)
 			}
-		case listing.Complete:
+		case listing.proves(s):
 			state, err := a.absent(ctx, engine, s)
 			errs = append(errs, err)
-			if s.Run.ID != "" && !state.Over() && state != workload.Stopping {
+			if s.Run.ID != "" && toAsk(s, state) {
 				waiting = append(waiting, s) // it lives although the list lacks it: it must end all the same
 			}
 		case s.Run.ID != "":
@@ -117,27 +176,71 @@ func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listi
 	return waiting, errs
 }
 
-// ask sends stop requests: earliest cause first, fair between users, never
-// beyond the endpoint's bucket, again at least each BackoffMax (S2.6, S2.9).
-func (a *App) ask(ctx context.Context, engine Engine, endpoint string, waiting []session.Session) error {
-	now := a.Now()
+// toAsk says whether a run that must end and is in this state is to be asked. One
+// that is STOPPING although no request of ours is known to have been accepted is
+// asked too: whoever asked it died before that was written down, and the proof
+// must say when it was asked (S2.7).
+func toAsk(s session.Session, state workload.State) bool {
+	return !state.Over() && (state != workload.Stopping || s.End.Asked.IsZero())
+}
+
+// inTurn are the sessions whose runs may be asked now, each again at least each
+// BackoffMax (S2.6), in the order in which they are.
+func inTurn(waiting []session.Session, now time.Time) []session.Session {
 	due := waiting[:0]
 	for _, s := range waiting {
-		if s.End.AskedLast.IsZero() || now.Sub(s.End.AskedLast) >= cadence.BackoffMax {
+		if s.Run.ID != "" && (s.End.AskedLast.IsZero() || now.Sub(s.End.AskedLast) >= cadence.BackoffMax) {
 			due = append(due, s)
 		}
 	}
-	due, err := a.allowed(ctx, endpoint, fair(due, now))
-	if err != nil {
-		return err
+	return fair(due, now)
+}
+
+// ask sends stop requests to the first of the sessions, never beyond the
+// endpoint's bucket (S2.9). It answers how many were sent, and how many of them
+// the engine took.
+func (a *App) ask(ctx context.Context, engine Engine, endpoint string, queue []session.Session) (sent, took int, err error) {
+	if sent, err = a.allowed(ctx, endpoint, len(queue)); err != nil {
+		return 0, 0, err
 	}
-	errs := make([]error, len(due))
-	tasks := make([]func(context.Context), len(due))
-	for i, s := range due {
-		tasks[i] = func(ctx context.Context) { errs[i] = a.stop(ctx, engine, s) }
+	errs := make([]error, sent)
+	tasks := make([]func(context.Context), sent)
+	for i := range queue[:sent] {
+		tasks[i] = func(ctx context.Context) { errs[i] = a.stop(ctx, engine, queue[i]) }
 	}
 	a.Parallel(ctx, a.settings(endpoint).Parallel, tasks)
-	return errors.Join(errs...)
+	for _, err := range errs {
+		if err == nil {
+			took++
+		}
+	}
+	return sent, took, errors.Join(append(errs, a.slow(ctx, endpoint, errs))...)
+}
+
+// slow makes the endpoint's bucket slower where the service throttled stop
+// requests and nobody publishes its rate: going on as before would have it throttle
+// more, and the account's other callers too. What was throttled is asked again as
+// its turn comes (S2.6).
+func (a *App) slow(ctx context.Context, endpoint string, asked []error) error {
+	throttled := 0
+	for _, err := range asked {
+		if fault.Is(err, fault.Throttled) {
+			throttled++
+		}
+	}
+	if throttled == 0 {
+		return nil
+	}
+	rate, now := a.settings(endpoint).Stop, a.Now()
+	_, slowed, err := a.change(ctx, endpoint, func(e *Endpoint) bool {
+		before := e.Stops
+		e.Stops = rate.Slow(before, len(asked), throttled, now)
+		return e.Stops != before
+	})
+	if slowed {
+		a.Log.Warn("stop requests throttled", "endpoint", endpoint, "reason", fmt.Sprintf("%d of %d", throttled, len(asked)))
+	}
+	return err
 }
 
 func (a *App) stop(ctx context.Context, engine Engine, s session.Session) error {
@@ -152,28 +255,25 @@ func (a *App) stop(ctx context.Context, engine Engine, s session.Session) error 
 	return err
 }
 
-// allowed takes tokens from the endpoint's bucket and answers as many sessions
-// as there were tokens.
-func (a *App) allowed(ctx context.Context, endpoint string, due []session.Session) ([]session.Session, error) {
-	if len(due) == 0 {
-		return nil, nil
+// allowed takes up to n tokens from the endpoint's bucket and answers how many
+// there were.
+func (a *App) allowed(ctx context.Context, endpoint string, n int) (int, error) {
+	if n == 0 {
+		return 0, nil
 	}
 	now, rate := a.Now(), a.settings(endpoint).Stop
-	n := 0
+	taken := 0
 	_, _, err := a.change(ctx, endpoint, func(e *Endpoint) bool {
 		bucket, ok := e.Stops, true
-		for n = 0; n < len(due); n++ {
+		for taken = 0; taken < n; taken++ {
 			if bucket, ok = rate.Take(bucket, 1, now); !ok {
 				break
 			}
 		}
 		e.Stops = bucket
-		return n > 0
+		return taken > 0
 	})
-	if err != nil {
-		return nil, err
-	}
-	return due[:n], nil
+	return taken, err
 }
 
 // fair orders sessions by the earliest cause, taking one of each user in turn. A
@@ -182,36 +282,42 @@ func (a *App) allowed(ctx context.Context, endpoint string, due []session.Sessio
 // since their cause, take only each fifth place, drawn by lot.
 func fair(due []session.Session, now time.Time) []session.Session {
 	type place struct {
-		s    session.Session
+		s    *session.Session
 		lot  string
 		turn int
 	}
-	var counted, refused []*place
-	for _, s := range due {
+	var counted, refused []place
+	lots := map[string]string{}
+	for i := range due {
+		s := &due[i]
 		if !s.End.Refused.IsZero() && s.End.AskedLast.IsZero() && now.Sub(s.End.Known) >= session.PageAfter {
-			refused = append(refused, &place{s: s, lot: digest(s.ID, now.String())})
+			refused = append(refused, place{s: s, lot: digest(s.ID, now.String())})
 			continue
 		}
 		// Of users whose causes came at once, not always the same is first.
-		counted = append(counted, &place{s: s, lot: digest(s.User, now.String())})
+		if lots[s.User] == "" {
+			lots[s.User] = digest(s.User, now.String())
+		}
+		counted = append(counted, place{s: s, lot: lots[s.User]})
 	}
-	slices.SortStableFunc(counted, func(a, b *place) int {
+	slices.SortStableFunc(counted, func(a, b place) int {
 		return cmp.Or(a.s.End.Known.Compare(b.s.End.Known), cmp.Compare(a.lot, b.lot))
 	})
 	turns := map[string]int{}
-	for _, p := range counted {
-		p.turn = turns[p.s.User]
-		turns[p.s.User]++
+	for i := range counted {
+		user := counted[i].s.User
+		counted[i].turn = turns[user]
+		turns[user]++
 	}
-	slices.SortStableFunc(counted, func(a, b *place) int { return cmp.Compare(a.turn, b.turn) })
-	slices.SortStableFunc(refused, func(a, b *place) int { return cmp.Compare(a.lot, b.lot) })
+	slices.SortStableFunc(counted, func(a, b place) int { return cmp.Compare(a.turn, b.turn) })
+	slices.SortStableFunc(refused, func(a, b place) int { return cmp.Compare(a.lot, b.lot) })
 	ordered := make([]session.Session, 0, len(due))
 	for len(counted)+len(refused) > 0 {
 		from := &counted
 		if len(counted) == 0 || len(refused) > 0 && len(ordered)%5 == 4 {
 			from = &refused
 		}
-		ordered = append(ordered, (*from)[0].s)
+		ordered = append(ordered, *(*from)[0].s)
 		*from = (*from)[1:]
 	}
 	return ordered

@@ -615,3 +615,78 @@ func (s *slowStops) Stop(ctx context.Context, run workload.Run) error {
 	s.now--
 	return s.Engine.Stop(ctx, run)
 }
+
+// SageMaker publishes no rate of its stop requests. A service that takes one a
+// second where the table says five is not asked five times as often as it takes:
+// the drain slows down, keeps that in the endpoint's record, and regains its rate.
+func TestS2_6ThrottlingSlowsTheDrain(t *testing.T) {
+	w := newWorld(t)
+	const runs = 60
+	var mine []session.Session
+	for range runs {
+		mine = append(mine, w.start("ana", training))
+	}
+	w.pass(2 * time.Minute)
+	service, bucket, refused := cadence.Rate{PerSecond: 1, Burst: 5}, cadence.Bucket{}, 0
+	w.engine.onStop = func(workload.Run) error {
+		var ok bool
+		if bucket, ok = service.Take(bucket, 1, w.now); !ok {
+			refused++
+			return fault.New("stop", fault.Throttled, errDown)
+		}
+		return nil
+	}
+	known := w.now
+	w.say(w.fact(session.SignOut, "ana", "e-1"))
+	w.pass(30 * time.Second)
+	set := cadence.Of("sagemaker")
+	e, err := w.store.Endpoint(t.Context(), sagemaker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := set.Stop.Now(e.Stops, w.now); now >= set.Stop.PerSecond/2 || now < set.Stop.Floor {
+		t.Errorf("half a minute on it still asks %g times a second", now)
+	}
+	w.pass(promise - 30*time.Second)
+	worst := time.Duration(0)
+	for _, s := range mine {
+		worst = max(worst, w.must(s.ID, session.Ended, session.CauseSignOut).End.Confirmed.Sub(known))
+	}
+	// At five a second each round of five seconds would have 20 of 25 refused.
+	if refused == 0 || refused > runs {
+		t.Errorf("%d requests refused for %d runs", refused, runs)
+	}
+	if worst > 3*time.Minute {
+		t.Errorf("the last was confirmed after %s; one a second takes a minute", worst)
+	}
+	if e, err = w.store.Endpoint(t.Context(), sagemaker); err != nil || set.Stop.Now(e.Stops, w.now) != set.Stop.PerSecond {
+		t.Errorf("after a rest it asks %g times a second, %v", set.Stop.Now(e.Stops, w.now), err)
+	}
+	t.Logf("%d runs, %d requests, %d refused, the last confirmed after %s", runs, len(w.engine.stops), refused, worst)
+}
+
+// A service that throttles everything is still asked, each 30 s at least: the rate
+// has a floor, and a stop is never given up.
+func TestS2_6ThrottledForAnHourIsStillAsked(t *testing.T) {
+	w := newWorld(t)
+	s := w.start("ana", training)
+	w.pass(time.Minute)
+	w.engine.onStop = func(workload.Run) error { return fault.New("stop", fault.Throttled, errDown) }
+	w.say(w.fact(session.SignOut, "ana", "e-1"))
+	w.pass(time.Hour)
+	asked := w.engine.stopsOf(s.Run.Ref())
+	if len(asked) < 2 {
+		t.Fatalf("asked %d times in an hour", len(asked))
+	}
+	for i, at := range asked[1:] {
+		if gap := at.Sub(asked[i]); gap > cadence.BackoffMax {
+			t.Fatalf("asked again after %s", gap)
+		}
+	}
+	if gap := w.now.Sub(asked[len(asked)-1]); gap > cadence.BackoffMax {
+		t.Errorf("last asked %s ago", gap)
+	}
+	w.engine.onStop = nil
+	w.pass(2 * time.Minute)
+	w.must(s.ID, session.Ended, session.CauseSignOut)
+}

@@ -10,41 +10,97 @@ import (
 	"nightshift/internal/session"
 )
 
-// RunEffects carries out the effects of a history entry, each even if another
-// fails, and marks the entry when all are done. It never fails a batch: what
-// fails here stays marked unfinished, and the sweep drives it again.
-func (a *App) RunEffects(ctx context.Context, entry Entry) {
-	if err := a.effects(ctx, entry); err != nil {
-		a.Log.Warn("effects", "session", entry.SessionID, "version", entry.Version, "error", err.Error())
+// RunEffects carries out the effects of history entries, each even if another
+// fails, and marks an entry when all of its own are done. It never fails a
+// batch: what fails here stays marked unfinished, and the sweep drives it again.
+// An endpoint is woken once for all of them: woken for each, its record would be
+// the one item that a mass stop writes thousands of times.
+func (a *App) RunEffects(ctx context.Context, entries ...Entry) {
+	var b batch
+	states := make([]session.Session, len(entries))
+	errs := make([]error, len(entries))
+	for i, entry := range entries {
+		states[i], errs[i] = a.effects(ctx, entry, &b)
+	}
+	for i := range b {
+		b[i].err = a.wake(ctx, b[i].endpoint, b[i].task)
+	}
+	for i, entry := range entries {
+		if err := errors.Join(errs[i], a.finish(ctx, states[i], entry, b)); err != nil {
+			a.Log.Warn("effects", "session", entry.SessionID, "version", entry.Version, "error", err.Error())
+		}
 	}
 }
 
-func (a *App) effects(ctx context.Context, entry Entry) error {
-	if entry.Done {
+// batch is whom the entries of a batch wake, in the order of the first of each.
+type batch []woken
+
+type woken struct {
+	endpoint string
+	kind     session.EffectKind // Stop or Watch
+	task     task
+	err      error
+}
+
+func (b *batch) add(endpoint string, kind session.EffectKind, t task) {
+	if b.of(endpoint, kind) == nil {
+		*b = append(*b, woken{endpoint: endpoint, kind: kind, task: t})
+	}
+}
+
+func (b batch) of(endpoint string, kind session.EffectKind) *woken {
+	i := slices.IndexFunc(b, func(w woken) bool { return w.endpoint == endpoint && w.kind == kind })
+	if i < 0 {
 		return nil
 	}
-	s, err := a.Store.Session(ctx, entry.SessionID)
-	if err != nil {
-		return fmt.Errorf("run effects: %w", err)
+	return &b[i]
+}
+
+// finish marks an entry of which everything is done; one without effects is never
+// listed as unfinished, and marking it would only cost a write. An error of its
+// own effects is the caller's to know: then there is no state.
+func (a *App) finish(ctx context.Context, s session.Session, entry Entry, b batch) error {
+	if entry.Done || s.ID == "" || len(entry.Effects) == 0 {
+		return nil
 	}
-	var errs []error
 	for _, e := range entry.Effects {
-		if e.Wanted(s) {
-			errs = append(errs, a.effect(ctx, s, entry, e))
+		if woken := b.of(s.Run.Endpoint, e.Kind); woken != nil && woken.err != nil {
+			return woken.err
 		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
 	}
 	return a.Store.Finish(ctx, entry.SessionID, entry.Version)
 }
 
-func (a *App) effect(ctx context.Context, s session.Session, entry Entry, e session.Effect) error {
+// effects carries out what an entry alone asks for, and notes whom it wakes. It
+// answers the session as it is; none where something failed.
+func (a *App) effects(ctx context.Context, entry Entry, b *batch) (session.Session, error) {
+	if entry.Done || len(entry.Effects) == 0 {
+		return session.Session{}, nil
+	}
+	s, err := a.Store.Session(ctx, entry.SessionID)
+	if err != nil {
+		return session.Session{}, fmt.Errorf("run effects: %w", err)
+	}
+	var errs []error
+	for _, e := range entry.Effects {
+		if e.Wanted(s) && !e.Stale(s, entry.Deadline, a.Now()) {
+			errs = append(errs, a.effect(ctx, s, entry, e, b))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return session.Session{}, err
+	}
+	return s, nil
+}
+
+func (a *App) effect(ctx context.Context, s session.Session, entry Entry, e session.Effect, b *batch) error {
 	switch e.Kind {
 	case session.Stop:
-		return a.wake(ctx, s.Run.Endpoint, draining)
+		b.add(s.Run.Endpoint, e.Kind, draining)
+		return nil
 	case session.Watch:
-		return errors.Join(a.wake(ctx, s.Run.Endpoint, watching), a.overtaken(ctx, s))
+		b.add(s.Run.Endpoint, e.Kind, watching)
+		return a.overtaken(ctx, s)
 	case session.ReleaseWaiter:
 		if s.Waiter == "" {
 			return nil

@@ -96,7 +96,9 @@ func (a *App) register(ctx context.Context, id string) error {
 // ensure starts an execution where no lease is alive. The lease is taken first:
 // of two callers one starts it. A start that fails gives the lease back, so that
 // the next minute's sweep tries again; where it was carried out all the same, the
-// next generation fences it. A caller that dies here leaves the lease to run out.
+// next generation fences it. A caller that dies here leaves the lease to run out,
+// which is soon (S2.6): three that died so, each holding a full lease, once made a
+// stop 16 minutes late.
 func (a *App) ensure(ctx context.Context, id string, t task) error {
 	now := a.Now()
 	e, taken, err := a.change(ctx, id, func(e *Endpoint) bool {
@@ -104,7 +106,7 @@ func (a *App) ensure(ctx context.Context, id string, t task) error {
 		if now.Before(l.Until) {
 			return false
 		}
-		*l = Lease{Generation: l.Generation + 1, Until: now.Add(cadence.LeaseSlack)}
+		*l = Lease{Generation: l.Generation + 1, Until: now.Add(cadence.LeaseStart)}
 		return true
 	})
 	if err != nil || !taken {
@@ -196,9 +198,14 @@ func (a *App) live(ctx context.Context, endpoint string) ([]session.Session, err
 	if err != nil {
 		return nil, fmt.Errorf("list sessions of endpoint: %w", err)
 	}
+	return a.alive(ctx, ids)
+}
+
+// alive reads those of the sessions that have not ended, fresh.
+func (a *App) alive(ctx context.Context, ids []string) ([]session.Session, error) {
 	sessions, err := a.Store.Sessions(ctx, ids)
 	if err != nil {
-		return nil, fmt.Errorf("read sessions of endpoint: %w", err)
+		return nil, fmt.Errorf("read sessions: %w", err)
 	}
 	alive := sessions[:0]
 	for _, s := range sessions {

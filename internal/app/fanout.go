@@ -74,6 +74,9 @@ func (a *App) fanOut(ctx context.Context, about string) error {
 	var errs []error
 	for _, e := range u.Pending {
 		var ids []string
+		if strings.HasPrefix(about, actFacts) && e.User != "" {
+			errs = append(errs, a.note(ctx, e.User, e)) // a fact about the user too: also for what is being opened
+		}
 		for _, s := range all {
 			if e.Run == (workload.Ref{}) || e.Run == s.Run.Ref() {
 				ids = append(ids, s.ID)
@@ -132,6 +135,13 @@ func (a *App) concerned(ctx context.Context, about string) ([]session.Session, e
 	}
 	if strings.HasPrefix(about, heldFacts) {
 		return nil, nil
+	}
+	if strings.HasPrefix(about, actFacts) {
+		u, err := a.Store.User(ctx, about)
+		if err != nil {
+			return nil, err
+		}
+		return a.alive(ctx, recordIn(u).Sessions)
 	}
 	err := pages(func(c string) (Page, error) { return a.Store.OfUser(ctx, about, c) }, keep)
 	return all, err

@@ -45,6 +45,8 @@ func (a *App) Receive(ctx context.Context, source string, body []byte) error {
 // where it is newer than all of its kind.
 func (a *App) again(ctx context.Context, m Message) error {
 	switch m := m.(type) {
+	case Several:
+		return m.each(func(part Message) error { return a.again(ctx, part) })
 	case Ignored:
 		return nil
 	case Unrecognised:
@@ -54,6 +56,17 @@ func (a *App) again(ctx context.Context, m Message) error {
 		}
 	}
 	return a.Handle(ctx, m)
+}
+
+// each handles every part. The errors are joined: the event is parked where all of
+// them are of kind Invalid, and comes again, whole, where another is among them;
+// what was done then is done twice, which changes nothing.
+func (s Several) each(handle func(Message) error) error {
+	errs := make([]error, len(s))
+	for i, part := range s {
+		errs[i] = handle(part)
+	}
+	return errors.Join(errs...)
 }
 
 // markSampled begins the name of the moment of the newest unrecognised event of
@@ -92,6 +105,8 @@ func (a *App) Handle(ctx context.Context, m Message) error {
 		return a.executionChange(ctx, m)
 	case Unrecognised:
 		return a.unrecognised(ctx, m)
+	case Several:
+		return m.each(func(part Message) error { return a.Handle(ctx, part) })
 	case Ignored:
 		a.Meter.Count(MetricIgnored, 1)
 		return nil
@@ -307,6 +322,7 @@ func (a *App) executionChange(ctx context.Context, m ExecutionChange) error {
 	by := "unknown"
 	if m.Status == "FAILED" {
 		by = "nightshift" // nobody stopped it: one of its own steps failed for good
+		a.ownEnd(ctx, SessionOfExecution(m.Execution))
 	}
 	_, err := a.Apply(ctx, SessionOfExecution(m.Execution), session.Event{ID: m.EventID, Kind: session.WaiterAborted, At: m.At, By: by, Detail: m.Status,
 		Evidence: "the execution is " + m.Status + ", event " + m.EventID})
@@ -315,4 +331,24 @@ func (a *App) executionChange(ctx context.Context, m ExecutionChange) error {
 		return nil
 	}
 	return err
+}
+
+// ownEnd looks at the run of an execution that failed: submit-job-run fails with
+// its run, and may know of it before the next listing. Then the run's own end is
+// the session's. Where that cannot be seen the execution's end is all there is.
+func (a *App) ownEnd(ctx context.Context, id string) {
+	s, err := a.Store.Session(ctx, id)
+	if err != nil || s.Status != session.Active || s.Run.ID == "" {
+		return
+	}
+	engine, err := a.engine(s.Run.Endpoint)
+	if err == nil {
+		var o workload.Observation
+		if o, err = engine.Describe(ctx, s.Run); err == nil && o.State.Over() {
+			err = a.see(ctx, s, o, "")
+		}
+	}
+	if err != nil {
+		a.Log.Warn("run of a failed execution not seen", "session", id, "error", err.Error())
+	}
 }

@@ -78,7 +78,7 @@ func (a *App) warn(ctx context.Context, e Endpoint, live []session.Session) erro
 		}
 	}
 	eta := set.Stop.Until(e.Stops, len(ahead), now).Round(time.Second)
-	text := fmt.Sprintf("%d runs of endpoint %s must end and are still to be asked to stop, at %g a second: the last is asked in about %s.", len(ahead), e.ID, set.Stop.PerSecond, eta)
+	text := fmt.Sprintf("%d runs of endpoint %s must end and are still to be asked to stop, at %.2g a second: the last is asked in about %s.", len(ahead), e.ID, set.Stop.Now(e.Stops, now), eta)
 	return a.announceOnce(ctx, "mass-stop", e.ID, first, text, now.Add(max(eta, cadence.Sweep)))
 }
 

@@ -76,6 +76,10 @@ type Unrecognised struct {
 	At   time.Time
 }
 
+// Several is what one event means that says more than one thing. Each is handled
+// even if another fails.
+type Several []Message
+
 // Ignored is an event that is not for us, with the reason.
 type Ignored struct{ Reason string }
 
@@ -87,4 +91,5 @@ func (RunChange) message()       {}
 func (ClusterChange) message()   {}
 func (ExecutionChange) message() {}
 func (Unrecognised) message()    {}
+func (Several) message()         {}
 func (Ignored) message()         {}

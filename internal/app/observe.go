@@ -24,6 +24,9 @@ type Round struct {
 // Watch is one round of the watch of an endpoint: list it, bring what was seen
 // to the records, and say when to look again.
 func (a *App) Watch(ctx context.Context, endpoint string, generation int64) (Round, error) {
+	if err := a.safe(ctx); err != nil {
+		return Round{}, err
+	}
 	if _, held, err := a.hold(ctx, endpoint, watching, generation); err != nil || !held {
 		return Round{Done: !held && err == nil}, err
 	}
@@ -53,16 +56,16 @@ func (a *App) look(ctx context.Context, endpoint string) (live int, youngest tim
 		return 0, 0, err
 	}
 	began := a.Now()
-	listing, err := engine.List(ctx, endpoint)
+	listing, err := a.list(ctx, engine, endpoint)
 	if err != nil {
 		return 0, 0, fmt.Errorf("look at endpoint %s: %w", endpoint, err)
 	}
 	a.Meter.Count(MetricUnidentified, listing.Unidentified)
-	seen, errs := a.match(ctx, sessions, listing, began)
-	for _, s := range sessions {
-		if _, there := seen[s.ID]; !there && listing.Complete {
+	seen, moved, errs := a.match(ctx, sessions, listing.Listing, began)
+	for i, s := range sessions {
+		if !seen[i] && listing.Complete {
 			_, err := a.absent(ctx, engine, s)
-			errs = append(errs, err)
+			errs, moved = append(errs, err), true
 		}
 	}
 	if listing.Complete && errors.Join(errs...) == nil {
@@ -70,56 +73,58 @@ func (a *App) look(ctx context.Context, endpoint string) (live int, youngest tim
 		_, _, err := a.change(ctx, endpoint, func(e *Endpoint) bool { e.LastListed = began; return true })
 		errs = append(errs, err)
 	}
-	live, youngest, err = a.ages(ctx, endpoint)
+	if moved { // most looks find what was known: reading it all again would double what they cost
+		sessions, err = a.live(ctx, endpoint)
+	}
+	live, youngest = a.ages(sessions)
 	return live, youngest, errors.Join(append(errs, err)...)
 }
 
-// match brings each run of a listing to its session, adopting those without.
-func (a *App) match(ctx context.Context, sessions []session.Session, listing workload.Listing, began time.Time) (map[string]bool, []error) {
-	byID, byRun := map[string]session.Session{}, map[workload.Ref]session.Session{}
-	for _, s := range sessions {
-		byID[s.ID] = s
-		if s.Run.ID != "" {
-			byRun[s.Run.Ref()] = s
+// match brings each run of a listing to its session, adopting those without. It
+// answers which sessions' runs were seen, and whether sessions may have come or
+// gone by it.
+func (a *App) match(ctx context.Context, sessions []session.Session, listing workload.Listing, began time.Time) (seen []bool, moved bool, errs []error) {
+	byID, byRun := make(map[string]int, len(sessions)), make(map[workload.Ref]int, len(sessions))
+	for i := range sessions {
+		byID[sessions[i].ID] = i
+		if sessions[i].Run.ID != "" {
+			byRun[sessions[i].Run.Ref()] = i
 		}
 	}
-	seen := map[string]bool{}
-	var errs []error
+	seen = make([]bool, len(sessions))
 	for _, o := range listing.Runs {
-		s, known := byRun[o.Run.Ref()]
+		i, known := byRun[o.Run.Ref()]
 		if !known && o.Stamp != "" {
 			// A session that has its run already does not get a namesake's news.
-			s, known = byID[o.Stamp]
-			known = known && s.Run.ID == ""
+			i, known = byID[o.Stamp]
+			known = known && sessions[i].Run.ID == ""
 		}
 		if known {
-			seen[s.ID] = true
-			errs = append(errs, a.see(ctx, s, o, ""))
+			seen[i], moved = true, moved || o.State.Over()
+			errs = append(errs, a.see(ctx, sessions[i], o, ""))
 			continue
 		}
+		moved = moved || !o.State.Over()
 		errs = append(errs, a.discover(ctx, o, began))
 	}
-	return seen, errs
+	return seen, moved, errs
 }
 
 // ages counts the endpoint's live sessions and finds its youngest run.
-func (a *App) ages(ctx context.Context, endpoint string) (live int, youngest time.Duration, err error) {
-	sessions, err := a.live(ctx, endpoint)
-	if err != nil {
-		return 0, 0, err
-	}
+func (a *App) ages(sessions []session.Session) (live int, youngest time.Duration) {
+	now := a.Now()
 	youngest = cadence.YoungFor
-	for _, s := range sessions {
-		youngest = min(youngest, a.Now().Sub(s.OpenedAt))
+	for i := range sessions {
+		youngest = min(youngest, now.Sub(sessions[i].OpenedAt))
 	}
-	return len(sessions), youngest, nil
+	return len(sessions), youngest
 }
 
 // see applies what was seen of a session's run, where it is news.
 func (a *App) see(ctx context.Context, s session.Session, o workload.Observation, eventID string) error {
 	if s.Run.ID == "" {
 		var err error
-		if s, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: o.At, Run: o.Run.Ref(), Cluster: o.Run.Cluster, Evidence: "found by its stamp"}); err != nil {
+		if s, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: o.At, Run: o.Run.Ref(), Cluster: o.Run.Cluster, Billing: o.Run.Billing, Evidence: "found by its stamp"}); err != nil {
 			return err
 		}
 	}
@@ -127,7 +132,7 @@ func (a *App) see(ctx context.Context, s session.Session, o workload.Observation
 		return nil
 	}
 	if news(s, o) {
-		e := session.Event{ID: eventID, Kind: session.RunObserved, At: o.At, State: o.State, Run: o.Run.Ref(), Detail: o.Detail, MaxRuntime: o.Run.MaxRuntime, Cluster: o.Run.Cluster, Evidence: "listing"}
+		e := session.Event{ID: eventID, Kind: session.RunObserved, At: o.At, State: o.State, Run: o.Run.Ref(), Detail: o.Detail, MaxRuntime: o.Run.MaxRuntime, Cluster: o.Run.Cluster, Billing: o.Run.Billing, Evidence: "listing"}
 		if !o.RunningSince.IsZero() && o.State == workload.Running {
 			e.At = o.RunningSince
 		}
@@ -142,13 +147,13 @@ func (a *App) see(ctx context.Context, s session.Session, o workload.Observation
 			return err
 		}
 	}
-	return a.activity(ctx, s, o)
+	return errors.Join(a.activity(ctx, s, o), a.progress(ctx, s, o))
 }
 
-// plausible: a run that is over ended after it was started; an older word is
-// about a namesake.
+// plausible: a run that is over ended after it could first be started; an older
+// word is about a namesake.
 func plausible(s session.Session, o workload.Observation) bool {
-	return s.StartAskedAt.IsZero() || o.State == workload.Gone || !o.At.Before(s.StartAskedAt.Add(-clockSkew))
+	return s.StartAskedAt.IsZero() || o.State == workload.Gone || !o.At.Before(s.RecordedAt.Add(-clockSkew))
 }
 
 // clockSkew is how far an engine's clock may be behind ours.
@@ -165,6 +170,8 @@ func news(s session.Session, o workload.Observation) bool {
 	case s.Run.MaxRuntime == 0 && o.Run.MaxRuntime > 0:
 		return true
 	case s.Run.Cluster == "" && o.Run.Cluster != "":
+		return true
+	case o.Run.Billing.Adds(s.Run.Billing):
 		return true
 	case o.State == workload.Running:
 		return s.RunningSince.IsZero() || !o.RunningSince.IsZero() && o.RunningSince.Before(s.RunningSince) || !s.Activity.At.IsZero() && !s.Activity.Busy
@@ -193,6 +200,11 @@ func (a *App) discover(ctx context.Context, o workload.Observation, began time.T
 	if o.State.Over() || o.Run.Kind == workload.LivyBatch {
 		return nil // batches are listed, never owned
 	}
+	if o.State == workload.Unknown {
+		// What may be over for good is neither adopted nor raised from the dead.
+		a.Log.Warn("state of a run unknown", "endpoint", o.Run.Endpoint, "reason", o.Detail)
+		return nil
+	}
 	s, err := a.owner(ctx, o.Run.Ref(), o.Stamp)
 	if o.PartOf != "" && fault.Is(err, fault.NotFound) {
 		return nil // it is its pipeline's user's, and lives and dies with that
@@ -206,7 +218,13 @@ func (a *App) discover(ctx context.Context, o workload.Observation, began time.T
 		if !began.After(s.End.Confirmed) || o.State == workload.Stopping {
 			return nil // the listing is older than the end, or the run is on its way out
 		}
-		s, err = a.resurrect(ctx, s, o.Run)
+		var r Restore
+		if r, err = a.restored(ctx); err == nil && !r.Confirmed && s.End.Confirmed.Before(r.At) {
+			return nil // it may have been started again since (S4.4): the restore's difference tells of it
+		}
+		if err == nil {
+			s, err = a.resurrect(ctx, s, o.Run)
+		}
 	}
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ type OpenRequest struct {
 	User        string
 	Run         workload.Run
 	Interactive session.InteractiveSession
+	Previous    string // the session that it follows: its run is started again (S4.4); "" is none
 }
 
 // ErrLocked is why a session is not opened: the user is locked (S8.6).
@@ -26,17 +27,24 @@ var ErrLocked = errors.New("the user is locked")
 // session that is there.
 func (a *App) OpenSession(ctx context.Context, r OpenRequest) (session.Session, error) {
 	now := a.Now()
-	o := session.Opening{ID: SessionOfExecution(r.Execution), User: r.User, Run: r.Run, Origin: session.Started, At: now, Interactive: r.Interactive}
+	o := session.Opening{ID: SessionOfExecution(r.Execution), User: r.User, Run: r.Run, Origin: session.Started, At: now, Interactive: r.Interactive, Previous: r.Previous}
 	s, err := a.Store.Session(ctx, o.ID)
 	if err == nil || !fault.Is(err, fault.NotFound) {
 		return s, err
 	}
-	return a.open(ctx, o, true)
+	if r.Previous != "" {
+		if err := a.follows(ctx, r, o.ID); err != nil {
+			return s, err
+		}
+	}
+	return a.open(ctx, o, r.Execution)
 }
 
 // open makes a session exist, with what is known of the user already applied
-// (S2.4). lockable: a locked user refuses it.
-func (a *App) open(ctx context.Context, o session.Opening, lockable bool) (session.Session, error) {
+// (S2.4). execution is that of the machine that is about to start the run, which
+// a locked user refuses; "" where the run is there already. Its history names it,
+// because Step Functions keeps what the run was started with (decisions/0016).
+func (a *App) open(ctx context.Context, o session.Opening, execution string) (session.Session, error) {
 	facts, err := a.Identity.Facts(ctx, o.User, o.Run)
 	if err != nil {
 		a.Log.Warn("facts unknown", "session", o.ID, "error", err.Error())
@@ -53,13 +61,12 @@ func (a *App) open(ctx context.Context, o session.Opening, lockable bool) (sessi
 			return session.Session{}, fmt.Errorf("open session: %w", err)
 		}
 		now := a.Now()
-		if lockable && now.Before(user.Lock.Until) {
-			return session.Session{}, fault.New("open session", fault.Denied,
-				fmt.Errorf("%w until %s: %s", ErrLocked, user.Lock.Until.UTC().Format(time.RFC3339), user.Lock.Why))
+		if execution != "" && now.Before(user.Lock.Until) {
+			return session.Session{}, locked("open session", user.Lock)
 		}
 		d := session.Open(o, policy, user, now)
 		d.Next.Recent = heard(user, o.Run.Ref())
-		next, entry, err := sealed(session.Session{}, d, session.Event{Kind: "session-opened", At: o.At, User: o.User, Run: o.Run.Ref()}, now)
+		next, entry, err := sealed(session.Session{}, d, session.Event{Kind: "session-opened", At: o.At, User: o.User, Run: o.Run.Ref(), Evidence: execution}, now)
 		if err != nil {
 			return session.Session{}, err
 		}
@@ -88,7 +95,7 @@ func (a *App) adopt(ctx context.Context, run workload.Run, user string, at time.
 	if at.IsZero() {
 		at = a.Now()
 	}
-	return a.open(ctx, session.Opening{ID: SessionOfRun(run.Ref()), User: user, Run: run, Origin: session.Adopted, At: at}, false)
+	return a.open(ctx, session.Opening{ID: SessionOfRun(run.Ref()), User: user, Run: run, Origin: session.Adopted, At: at}, "")
 }
 
 // heard are the ids of the facts about a user that the opening has applied; the
@@ -197,5 +204,5 @@ func (a *App) resurrect(ctx context.Context, ended session.Session, run workload
 	if err := a.Store.Reclaim(ctx, run.Ref(), ended.ID, o.ID); err != nil && !fault.Is(err, fault.Conflict) {
 		return session.Session{}, fmt.Errorf("take over the claim of a zombie: %w", err)
 	}
-	return a.open(ctx, o, false)
+	return a.open(ctx, o, "")
 }

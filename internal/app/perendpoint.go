@@ -14,7 +14,10 @@ import (
 // each Livy server, each region, has its own client.
 type PerEndpoint map[string]Engine
 
-var _ Engine = PerEndpoint{}
+var (
+	_ Engine  = PerEndpoint{}
+	_ Retrier = PerEndpoint{}
+)
 
 func (p PerEndpoint) of(op, endpoint string) (Engine, error) {
 	if e := p[endpoint]; e != nil {
@@ -57,4 +60,18 @@ func (p PerEndpoint) Stop(ctx context.Context, run workload.Run) error {
 		return err
 	}
 	return e.Stop(ctx, run)
+}
+
+// Retry goes on with a run on its endpoint, where that can.
+func (p PerEndpoint) Retry(ctx context.Context, s Start, of workload.Run) (workload.Run, error) {
+	const op = "retry run"
+	e, err := p.of(op, s.Run.Endpoint)
+	if err != nil {
+		return workload.Run{}, err
+	}
+	r, able := e.(Retrier)
+	if !able {
+		return workload.Run{}, fault.Newf(op, fault.Invalid, "endpoint %q retries nothing", s.Run.Endpoint)
+	}
+	return r.Retry(ctx, s, of)
 }

@@ -32,7 +32,15 @@ type Entry struct {
 	Previous  string // hash of the entry before; proof.Genesis for the first
 	Hash      string // of this entry, Hash and Done left out
 	Done      bool   // every effect has been carried out, or was no longer wanted
+	// End is the story of the ending as it then was (S2.7), where the entry changed
+	// the status to ENDING or ENDED: so the chain vouches for it. Left out of JSON
+	// else.
+	End session.End `json:",omitzero"`
 }
+
+// Changes says whether the entry changed the session's status: these are what
+// anchors name.
+func (e Entry) Changes() bool { return e.From != e.To }
 
 // Seal computes the hash over everything but Hash and Done.
 func (e Entry) Seal() (string, error) {
@@ -132,6 +140,15 @@ type Store interface {
 
 	// Unfinished lists entries older than before whose effects are not Done.
 	Unfinished(ctx context.Context, before time.Time, cursor string) (entries []Entry, next string, err error)
+	// Changes lists entries that changed a session's status and are dated from
+	// from on and before until, oldest first.
+	Changes(ctx context.Context, from, until time.Time, cursor string) (entries []Entry, next string, err error)
+	// PutAnchor writes an anchor where there is none of its number yet; Conflict
+	// where there is another. The same again is success.
+	PutAnchor(ctx context.Context, a proof.Anchor) error
+	// Anchors reads anchors before a number (0: from the newest on), newest first,
+	// strongly. more says whether there are further ones.
+	Anchors(ctx context.Context, before int64, limit int) (anchors []proof.Anchor, more bool, err error)
 	// Finish marks an entry's effects as carried out; repeating it is harmless.
 	Finish(ctx context.Context, sessionID string, version int64) error
 

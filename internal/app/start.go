@@ -42,9 +42,7 @@ func (a *App) start(ctx context.Context, s session.Session, spec []byte) error {
 	run := s.Run
 	engine, err := a.engine(s.Run.Endpoint)
 	if err == nil {
-		run, err = engine.Start(ctx, Start{
-			SessionID: s.ID, User: s.User, Run: s.Run, MaxRuntime: a.limit(s), Idle: s.Policy.LivyIdle, Spec: spec,
-		})
+		run, err = a.begin(ctx, engine, s, spec)
 	}
 	if fault.Is(err, fault.Invalid) {
 		// The engine refused it for good: there is no run, and nobody must wait.
@@ -54,7 +52,7 @@ func (a *App) start(ctx context.Context, s session.Session, spec []byte) error {
 	if err != nil {
 		return fmt.Errorf("start run of session %s: %w", s.ID, err)
 	}
-	_, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: a.Now(), Run: run.Ref(), Cluster: run.Cluster})
+	_, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: a.Now(), Run: run.Ref(), Cluster: run.Cluster, Billing: run.Billing})
 	return err
 }
 

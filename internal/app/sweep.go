@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"nightshift/internal/cadence"
 	"nightshift/internal/session"
@@ -20,13 +22,17 @@ const sourceReplay = "replay"
 // Sweep is the minute's round: the guarantee behind every fast path. Each part
 // is done even if another fails.
 func (a *App) Sweep(ctx context.Context) error {
-	seen := census{users: map[string]bool{}}
+	next, err := a.beginAnchor(ctx)
+	seen := census{users: map[string]bool{}, next: next}
 	return errors.Join(
+		err,
+		a.safe(ctx), // before anything is decided on records that may have been put back
 		a.replay(ctx),
 		a.sweepDue(ctx),
 		a.sweepUsers(ctx, &seen),
 		a.sweepEffects(ctx),
 		a.sweepEndpoints(ctx, &seen),
+		a.anchor(ctx, &seen.next),
 		// Last, because they wait for others: what ends their time ends nothing else.
 		a.checkPortal(ctx, seen),
 		a.checkIdentities(ctx, seen),
@@ -37,12 +43,24 @@ func (a *App) Sweep(ctx context.Context) error {
 // limits, notices, and all that are ENDING.
 func (a *App) sweepDue(ctx context.Context) error {
 	now := a.Now()
+	r, err := a.restored(ctx)
+	if err != nil {
+		return err
+	}
 	var ids []string
-	err := pages(func(c string) (Page, error) { return a.Store.Due(ctx, now, c) }, func(s session.Session) { ids = append(ids, s.ID) })
+	var unsure []session.Session
+	err = pages(func(c string) (Page, error) { return a.Store.Due(ctx, now, c) }, func(s session.Session) {
+		if r.Confirmed {
+			ids = append(ids, s.ID)
+		} else {
+			unsure = append(unsure, s)
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("sweep due sessions: %w", err)
 	}
-	return a.applyAll(ctx, ids, session.Event{Kind: session.Tick, At: now, By: "nightshift", Evidence: "sweep"})
+	sure, err := a.holdBack(ctx, r, unsure, now)
+	return errors.Join(err, a.applyAll(ctx, append(ids, sure...), session.Event{Kind: session.Tick, At: now, By: "nightshift", Evidence: "sweep"}))
 }
 
 // sweepUsers completes the fan-out of facts about users, domains and clusters.
@@ -83,11 +101,15 @@ func (a *App) sweepEffects(ctx context.Context) error {
 		}
 		cursor = next
 	}
-	for _, e := range lingering {
-		a.RunEffects(ctx, e)
+	for batch := range slices.Chunk(lingering, effectsBatch) {
+		a.RunEffects(ctx, batch...)
 	}
 	return nil
 }
+
+// effectsBatch is how many lingering entries are carried out before they are
+// marked: where the sweep's time runs out, those behind it were not in vain.
+const effectsBatch = 100
 
 // sweepEndpoints restarts watches and drains that died, and looks at endpoints
 // that have no live run (S3.5a). The walk over every live session is also the
@@ -111,7 +133,7 @@ func (a *App) sweepEndpoint(ctx context.Context, e Endpoint, seen *census) error
 		return err
 	}
 	seen.add(sessions)
-	errs := []error{a.warn(ctx, e, sessions)}
+	errs := []error{a.warn(ctx, e, sessions), a.remind(ctx, sessions)}
 	if len(sessions) > 0 && !now.Before(e.Watch.Until) {
 		errs = append(errs, a.ensure(ctx, e.ID, watching))
 	}
@@ -121,11 +143,18 @@ func (a *App) sweepEndpoint(ctx context.Context, e Endpoint, seen *census) error
 			break
 		}
 	}
-	if len(sessions) == 0 && now.Sub(e.LastListed) >= a.settings(e.ID).Settled {
+	if now.Sub(e.LastListed) >= a.settings(e.ID).Settled && (len(sessions) == 0 || lost(e.Watch, now)) {
 		_, _, err := a.look(ctx, e.ID)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// lost says that a watch has not renewed its lease for two sweeps beyond its
+// longest wait. Until the lease ends and another watch begins, the sweep looks in
+// its place: a run that nobody registered would be found ten minutes late (S3.5a).
+func lost(watch Lease, now time.Time) bool {
+	return now.After(watch.Until.Add(2*cadence.Sweep - cadence.LeaseSlack))
 }
 
 // replay takes identity events again from the event history, so that one lost

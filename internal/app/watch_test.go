@@ -187,6 +187,8 @@ func TestS3_5LivyServerDownEndsNothing(t *testing.T) {
 	w.must(s.ID, session.Active, "")
 	w.engine.onList = nil
 	w.engine.forget = map[workload.Ref]bool{s.Run.Ref(): true}
+	w.pass(10 * time.Minute) // it knows no run of its last listing: it was restarted, and their drivers may live on
+	w.must(s.ID, session.Active, "")
 	w.pass(6 * time.Minute)
 	w.must(s.ID, session.Ended, session.CauseLost)
 }

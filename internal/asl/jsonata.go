@@ -37,6 +37,7 @@ type template struct {
 	text    string // the string it is, if it is one
 	literal any    // no expression inside
 	expr    *jsonata.Expr
+	direct  direct // the same without the library; nil: there is none
 	fields  map[string]*template
 	items   []*template
 }
@@ -50,7 +51,7 @@ func (l *loader) compile(path string, v any, sc scope) *template {
 		t.text, t.literal = v, v
 		if isExpression(v) {
 			t.text = strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(v, "{%"), "%}"))
-			t.expr = l.expression(path, v, sc)
+			t.expr, t.direct = l.expression(path, v, sc)
 		}
 	case map[string]any:
 		t.fields = map[string]*template{}
@@ -70,21 +71,21 @@ func (l *loader) compile(path string, v any, sc scope) *template {
 	return t
 }
 
-func (l *loader) expression(path, text string, sc scope) *jsonata.Expr {
+func (l *loader) expression(path, text string, sc scope) (*jsonata.Expr, direct) {
 	if len(text) < 4 || !strings.HasPrefix(text, "{%") || !strings.HasSuffix(text, "%}") {
 		l.fault(path, "an expression stands between {%% and %%}, alone")
-		return nil
+		return nil, nil
 	}
 	source := strings.TrimSpace(text[2 : len(text)-2])
 	expr, node, err := parse(source)
 	if err != nil {
 		l.fault(path, "%v", err)
-		return nil
+		return nil, nil
 	}
 	c := &checker{l: l, path: path, scope: sc}
 	c.node(node)
 	l.m.exprs = append(l.m.exprs, Expression{Path: path, Source: source})
-	return expr
+	return expr, directly(node)
 }
 
 // parse compiles an expression and gives its tree too, for checking.
@@ -118,7 +119,7 @@ type checker struct {
 	scope scope
 }
 
-var functions = []string{"string", "number", "exists", "not"}
+var functions = []string{"string", "number", "exists", "not", "merge", "length", "substring"}
 
 func (c *checker) node(node jparse.Node) {
 	switch n := node.(type) {
@@ -293,6 +294,11 @@ func evaluate(expr *jsonata.Expr, variables map[string]any) (v any, err error) {
 func (t *template) fill(variables map[string]any) (any, error) {
 	switch {
 	case t.expr != nil:
+		if t.direct != nil {
+			if v, certain := t.direct(variables); certain {
+				return v, nil
+			}
+		}
 		v, err := evaluate(t.expr, variables)
 		if err != nil {
 			return nil, &TaskError{ErrorQuery, fmt.Sprintf("The JSONata expression '%s' specified for the field '%s' %v", t.text, t.path, err)}

@@ -16,9 +16,10 @@ const definitionLimit = 1 << 20
 
 // Load reads a definition in Amazon States Language with JSONata. Every
 // ${Name} inside its strings is replaced by subs[Name]; one that is missing
-// there, or that the definition does not use, is an error. The error names
-// every fault by the path of its field, one a line.
-func Load(definition []byte, subs map[string]string) (*Machine, error) {
+// there, or that the definition does not use, is an error. integrations are the
+// resources of other services that its Tasks may have, see Integrations. The
+// error names every fault by the path of its field, one a line.
+func Load(definition []byte, subs map[string]string, integrations ...string) (*Machine, error) {
 	if len(definition) > definitionLimit {
 		return nil, fmt.Errorf("the definition has %d bytes, more than %d", len(definition), definitionLimit)
 	}
@@ -29,7 +30,7 @@ func Load(definition []byte, subs map[string]string) (*Machine, error) {
 	if _, ok := doc.(map[string]any); !ok {
 		return nil, errors.New("the definition: must be an object")
 	}
-	l := &loader{subs: subs, used: map[string]bool{}, assigned: map[string]bool{}, m: &Machine{states: map[string]*state{}}}
+	l := &loader{subs: subs, integrations: integrations, used: map[string]bool{}, assigned: map[string]bool{}, m: &Machine{states: map[string]*state{}}}
 	doc = l.substitute("", doc)
 	for _, name := range slices.Sorted(maps.Keys(subs)) {
 		if !l.used[name] {
@@ -40,17 +41,23 @@ func Load(definition []byte, subs map[string]string) (*Machine, error) {
 	if err := errors.Join(l.faults...); err != nil {
 		return nil, err
 	}
+	for _, e := range l.m.exprs {
+		for name, s := range l.m.states {
+			s.context = s.context || strings.HasPrefix(e.Path, "States."+name+".") && strings.Contains(e.Source, "context")
+		}
+	}
 	return l.m, nil
 }
 
 // loader collects faults, so that one look shows all of them.
 type loader struct {
-	subs     map[string]string
-	used     map[string]bool
-	assigned map[string]bool // variables some Assign sets
-	read     []variable
-	faults   []error
-	m        *Machine
+	subs         map[string]string
+	integrations []string
+	used         map[string]bool
+	assigned     map[string]bool // variables some Assign sets
+	read         []variable
+	faults       []error
+	m            *Machine
 }
 
 type variable struct{ path, name string }
@@ -129,7 +136,7 @@ func (l *loader) state(path, name string, v any) *state {
 func (l *loader) task(o *object, s *state) {
 	l.way(o, s)
 	s.resource = o.string("Resource")
-	sc := plain
+	sc, integration := plain, false
 	required, optional := []string{"FunctionName"}, []string{"Payload"}
 	switch s.resource {
 	case invoke:
@@ -138,10 +145,11 @@ func (l *loader) task(o *object, s *state) {
 	case startExecution:
 		required, optional = []string{"StateMachineArn", "Name"}, []string{"Input"}
 	default:
-		l.fault(o.at("Resource"), "unknown resource %q", s.resource)
+		if integration = slices.Contains(l.integrations, s.resource); !integration {
+			l.fault(o.at("Resource"), "unknown resource %q", s.resource)
+		}
 	}
-	raw := o.fields["Arguments"]
-	l.arguments(o.at("Arguments"), raw, required, optional)
+	l.arguments(o, integration, required, optional)
 	before := len(l.m.exprs)
 	s.arguments = l.template(o, "Arguments", sc)
 	if s.resource == invokeToken && !slices.ContainsFunc(l.m.exprs[before:], func(e Expression) bool {
@@ -159,8 +167,15 @@ func (l *loader) task(o *object, s *state) {
 	s.retry, s.catch = l.retriers(o), l.catchers(o)
 }
 
-func (l *loader) arguments(path string, v any, required, optional []string) {
+// arguments checks their names; those of other services are theirs to check, and
+// may be one expression.
+func (l *loader) arguments(o *object, integration bool, required, optional []string) {
+	path, v := o.at("Arguments"), o.fields["Arguments"]
 	fields, ok := v.(map[string]any)
+	text, _ := v.(string)
+	if integration && (ok || isExpression(text)) {
+		return
+	}
 	if !ok {
 		l.fault(path, "must be an object")
 		return

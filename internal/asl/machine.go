@@ -99,6 +99,7 @@ type state struct {
 	otherwise string
 	retry     []retrier
 	catch     []catcher
+	context   bool // an expression of it reads $states.context
 }
 
 type rule struct {

@@ -82,9 +82,11 @@ func (x *run) loop(in data) {
 
 func (x *run) enter(s *state, in data) {
 	x.state, x.entered, x.retries = s, x.r.clock.Now(), 0
-	x.e.mu.Lock()
-	x.e.path = append(x.e.path, s.name)
-	x.e.mu.Unlock()
+	if !x.e.bare {
+		x.e.mu.Lock()
+		x.e.path = append(x.e.path, s.name)
+		x.e.mu.Unlock()
+	}
 	x.event = x.record(Event{Type: s.kind + "StateEntered", State: s.name, Input: in.raw})
 }
 
@@ -112,24 +114,28 @@ func (x *run) step(in data) (out data, next string, err error) {
 	return out, s.next, err
 }
 
-// states builds $states; callers add result or errorOutput.
+// states builds $states; callers add result or errorOutput. The context is left
+// out where no expression of the state reads it.
 func (x *run) states(in data) map[string]any {
-	return map[string]any{"input": in.v, "context": map[string]any{
-		"Execution": map[string]any{
-			"Id": x.e.arn, "Name": x.e.name, "StartTime": stamp(x.e.started), "Input": x.input,
-		},
-		"State":        map[string]any{"Name": x.state.name, "EnteredTime": stamp(x.entered), "RetryCount": float64(x.retries)},
-		"StateMachine": map[string]any{"Id": x.e.machineARN, "Name": x.e.machineARN[strings.LastIndex(x.e.machineARN, ":")+1:]},
-	}}
+	st := map[string]any{"input": in.v}
+	if x.state.context {
+		st["context"] = map[string]any{
+			"Execution": map[string]any{
+				"Id": x.e.arn, "Name": x.e.name, "StartTime": stamp(x.e.started), "Input": x.input,
+			},
+			"State":        map[string]any{"Name": x.state.name, "EnteredTime": stamp(x.entered), "RetryCount": float64(x.retries)},
+			"StateMachine": map[string]any{"Id": x.e.machineARN, "Name": x.e.machineARN[strings.LastIndex(x.e.machineARN, ":")+1:]},
+		}
+	}
+	return st
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // fill evaluates a template with $states and the variables.
 func (x *run) fill(t *template, st map[string]any) (any, error) {
-	vars := maps.Clone(x.vars)
-	vars["states"] = st
-	v, err := t.fill(vars)
+	x.vars["states"] = st // no variable of a machine can have that name
+	v, err := t.fill(x.vars)
 	var te *TaskError
 	if errors.As(err, &te) {
 		return nil, x.unusable(te.Cause)

@@ -35,6 +35,7 @@ type Options struct {
 	Jitter        func() float64     // replaces the seed: answers 0 ≤ f < 1, called by several chains at once
 	OnStatus      func(e *Execution) // called in the execution's chain, once, when it has ended in any way
 	DropHistories bool               // forget Path and History of executions that ended
+	NoHistories   bool               // count events and keep none, and no Path: executions then cost half
 	HistoriesKept int64              // with DropHistories: keep those that ended last, up to this many events of them together
 }
 
@@ -94,7 +95,7 @@ func (r *Runner) Start(m *Machine, machineARN, name string, input []byte) (*Exec
 	}
 	e := &Execution{
 		arn: arn, name: name, machineARN: machineARN, input: slices.Clone(input),
-		started: r.clock.Now(), machine: m, status: Running,
+		started: r.clock.Now(), machine: m, status: Running, bare: r.options.NoHistories,
 	}
 	r.executions[arn] = e
 	r.order = append(r.order, arn)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -81,7 +82,9 @@ func (x *run) attempt(st map[string]any) (data, error) {
 	if s.resource == invokeToken {
 		var token string
 		token, p = x.r.issue(x.e, x.e.Events()+1)
-		st["context"].(map[string]any)["Task"] = map[string]any{"Token": token}
+		if c, read := st["context"].(map[string]any); read {
+			c["Task"] = map[string]any{"Token": token}
+		}
 		defer p.close()
 	}
 	call, arguments, err := x.prepare(st)
@@ -99,8 +102,11 @@ func (x *run) attempt(st map[string]any) (data, error) {
 	x.record(Event{Type: "TaskScheduled", Resource: s.resource, Input: arguments, Timeout: timeout})
 	x.record(Event{Type: "TaskStarted", Resource: s.resource})
 	out, err := x.call(call, until)
-	if p != nil && !errors.Is(err, errHalted) {
+	switch {
+	case p != nil && !errors.Is(err, errHalted):
 		out, err = x.answer(p, out, err, until)
+	case err == nil && strings.HasSuffix(s.resource, syncSuffix):
+		out, err = x.follow(out, until)
 	}
 	return x.conclude(out, err)
 }
@@ -125,19 +131,25 @@ func (x *run) conclude(out data, err error) (data, error) {
 // caller carries out a task and gives its result.
 type caller func(ctx context.Context) (any, error)
 
-// prepare evaluates the arguments; the JSON it gives is theirs.
+// prepare evaluates the arguments; the JSON it gives is theirs, for the history.
 func (x *run) prepare(st map[string]any) (caller, []byte, error) {
 	v, err := x.fill(x.state.arguments, st)
 	if err != nil {
 		return nil, nil, err
 	}
-	raw, err := encode(v)
-	if err != nil {
-		return nil, nil, x.unusable(err.Error())
+	var raw []byte
+	if !x.e.bare {
+		if raw, err = encode(v); err != nil {
+			return nil, nil, x.unusable(err.Error())
+		}
 	}
 	args, _ := v.(map[string]any)
 	if x.state.resource == startExecution {
 		call, err := x.prepareStart(args)
+		return call, raw, err
+	}
+	if x.state.resource != invoke && x.state.resource != invokeToken {
+		call, err := x.prepareIntegration(v)
 		return call, raw, err
 	}
 	function, ok := args["FunctionName"].(string)
@@ -210,7 +222,7 @@ func (x *run) call(do caller, until time.Time) (data, error) {
 	x.r.clock.Go(func() {
 		v, err := do(context.Background())
 		var raw []byte
-		if err == nil {
+		if err == nil && !x.e.bare {
 			raw, err = encode(v)
 		}
 		if err != nil {

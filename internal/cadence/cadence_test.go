@@ -1,6 +1,7 @@
 package cadence
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -151,6 +152,79 @@ func TestS3_5IdentityPeriod(t *testing.T) {
 	for users, want := range map[int]time.Duration{0: time.Minute, 1: time.Minute, 1000: time.Minute, 1200: time.Minute, 1201: 2 * time.Minute, 20_000: 17 * time.Minute} {
 		if got := IdentityPeriod(users); got != want {
 			t.Errorf("S3.5 %d users: each %s, want %s", users, got, want)
+		}
+	}
+}
+
+// TestS2_6ThrottlingSlowsARateThatNobodyPublishes: by the share that was throttled,
+// by half at most at a time, never below its floor; what was lost comes back evenly.
+func TestS2_6ThrottlingSlowsARateThatNobodyPublishes(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 11, 20, 18, 0, 0, 0, time.UTC)
+	r := Rate{PerSecond: 5, Burst: 10, Floor: 0.5}
+	var b Bucket
+	for i, want := range []float64{2.5, 1.25, 0.625, 0.5, 0.5} {
+		if b = r.Slow(b, 8, 8, start); r.Now(b, start) != want {
+			t.Errorf("throttled %d times: %g a second, want %g", i+1, r.Now(b, start), want)
+		}
+	}
+	if _, ok := r.Take(b, 1, start.Add(1700*time.Millisecond)); ok {
+		t.Error("the bucket is not empty after throttling")
+	}
+	if _, ok := r.Take(b, 1, start.Add(2*time.Second)); !ok {
+		t.Error("at its floor it gives less than the floor")
+	}
+	for after, want := range map[time.Duration]float64{-time.Hour: 0.5, 0: 0.5, 60 * time.Second: 3, 108 * time.Second: 5, time.Hour: 5} {
+		if got := r.Now(b, start.Add(after)); math.Abs(got-want) > 1e-9 {
+			t.Errorf("after %s: %g a second, want %g", after, got, want)
+		}
+	}
+	if got := r.Now(r.Slow(Bucket{}, 20, 1, start), start); math.Abs(got-4.75) > 1e-9 {
+		t.Errorf("one of 20 throttled: %g a second, want 4.75", got)
+	}
+	if got := r.Slow(Bucket{}, 20, 0, start); got != (Bucket{}) {
+		t.Errorf("nothing throttled: %+v", got)
+	}
+	for _, never := range []Rate{{PerSecond: 1, Burst: 25}, {PerSecond: 0.3, Burst: 5, Floor: 0.5}, {}} {
+		if got := never.Slow(Bucket{}, 1, 1, start); got != (Bucket{}) {
+			t.Errorf("%+v has no floor below it and is slowed: %+v", never, got)
+		}
+	}
+	// A deployment that sets another rate finds a bucket of the old one.
+	if got := (Rate{PerSecond: 1, Burst: 5, Floor: 0.5}).Now(b, start); got != 0.5 {
+		t.Errorf("the bucket of another rate: %g a second, want 0.5", got)
+	}
+	for _, api := range APIs() {
+		if s := Of(api).Stop; s.Floor > s.PerSecond || s.Floor*DrainEvery.Seconds() < 1 && s.Floor != 0 {
+			t.Errorf("%s: the floor %g leaves a round of its drain without a token", api, s.Floor)
+		}
+	}
+	if Of("sagemaker").Stop.Floor == 0 || Of("emr-containers").Stop.Floor != 0 {
+		t.Error("SageMaker publishes no rate, EMR on EKS does")
+	}
+}
+
+// TestS2_9UntilOfASlowedRate: tokens that are taken as they come are all taken
+// when it says, while the rate grows and afterwards.
+func TestS2_9UntilOfASlowedRate(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 11, 20, 18, 0, 0, 0, time.UTC)
+	r := Rate{PerSecond: 5, Burst: 10, Floor: 0.5}
+	slowed := r.Slow(r.Slow(Bucket{}, 1, 1, start), 1, 1, start) // 1.25 a second
+	for _, n := range []int{1, 20, 200, 281, 282, 1000} {
+		until := r.Until(slowed, n, start)
+		b, taken := slowed, 0
+		const step = 10 * time.Millisecond
+		at := start
+		for ; taken < n; at = at.Add(step) {
+			for ok := true; ok && taken < n; {
+				if b, ok = r.Take(b, 1, at); ok {
+					taken++
+				}
+			}
+		}
+		if late := at.Sub(start) - until; late < 0 || late > 3*step {
+			t.Errorf("%d tokens: taken after %s, said %s", n, at.Sub(start), until)
 		}
 	}
 }

@@ -12,26 +12,36 @@ type Endpoint struct {
 	Page    int
 	Young   time.Duration // between listings while a run is younger than YoungFor
 	Settled time.Duration // between listings afterwards, and without live runs (S3.5a)
+	// Forgets is how long runs may live on after their server has forgotten them in
+	// a restart; until then their absence proves nothing. 0: it forgets none.
+	Forgets time.Duration
 }
 
 // table is every endpoint's numbers, by the api part of its id; a deployment may
-// replace them for one endpoint. All are listed as S3.5a says.
+// replace them for one endpoint. All are listed as S3.5a says. Where a rate has a
+// Floor, a stop request that is throttled slows the endpoint's others (Rate.Slow);
+// each run is asked again all the same, for ever and as its turn comes (S2.6).
 var table = map[string]Endpoint{
 	// EMR on EKS service quotas: CancelJobRun has a bucket of 25, refilled by 1 a
-	// second, for an account and region. ListJobRuns documents no page size.
+	// second, for an account and region. That is published, so it is never slowed:
+	// what throttles us then is what others cancel, who would only be given the rest.
+	// ListJobRuns documents no page size.
 	"emr-containers": {Stop: Rate{PerSecond: 1, Burst: 25}, Parallel: StopParallel, Young: Young, Settled: Settled},
-	// SageMaker publishes no rates: 5 a second are ours. Its API reference gives
+	// SageMaker publishes no rates: 5 a second are ours, and a guess, so throttling
+	// slows them, down to one each two seconds. Its API reference gives
 	// 100 as the most of a page of ListTrainingJobs, ListProcessingJobs and
 	// ListPipelineExecutions.
-	"sagemaker": {Stop: Rate{PerSecond: 5, Burst: 10}, Parallel: StopParallel, Page: 100, Young: Young, Settled: Settled},
+	"sagemaker": {Stop: Rate{PerSecond: 5, Burst: 10, Floor: 0.5}, Parallel: StopParallel, Page: 100, Young: Young, Settled: Settled},
 	// Livy has no limit of its own: a DELETE blocks until the session is down, so
-	// that what is under way at once is what counts. Its server gives pages of any
-	// size; 1,000 is ours.
-	"livy": {Stop: Rate{PerSecond: 10, Burst: 20}, Parallel: StopParallel, Page: 1000, Young: Young, Settled: Settled},
+	// that what is under way at once is what counts; it has no word for throttling.
+	// Its server gives pages of any size; 1,000 is ours. A Spark driver that has lost
+	// its server ends after livy.rsc.server.idle-timeout, 10 minutes.
+	"livy": {Stop: Rate{PerSecond: 10, Burst: 20}, Parallel: StopParallel, Page: 1000, Young: Young, Settled: Settled, Forgets: 10 * time.Minute},
 	// Amazon EMR's quotas name no figure for StopNotebookExecution; most of what
-	// they name is refilled by 0.5 a second with a burst of 5. ListNotebookExecutions
+	// they name is refilled by 0.5 a second with a burst of 5. That is a guess too:
+	// throttling slows it, down to one each round of a drain. ListNotebookExecutions
 	// takes no page size.
-	"emr-notebook": {Stop: Rate{PerSecond: 0.5, Burst: 5}, Parallel: StopParallel, Young: Young, Settled: Settled},
+	"emr-notebook": {Stop: Rate{PerSecond: 0.5, Burst: 5, Floor: 0.2}, Parallel: StopParallel, Young: Young, Settled: Settled},
 }
 
 // Of is what holds for an endpoint, by the api part of its id, where nothing

@@ -31,16 +31,24 @@ const (
 	LogLevel        = "NIGHTSHIFT_LOG_LEVEL"         // debug, info, warn or error; optional: info
 	FactsAge        = "NIGHTSHIFT_FACTS_AGE"         // how old an application's setting may be believed where it cannot be read; optional: 5m
 	SessionsURL     = "NIGHTSHIFT_SESSIONS_URL"      // HTTPS endpoint that lists live portal sessions; optional: there is none
-	SessionsToken   = "NIGHTSHIFT_SESSIONS_TOKEN"    // bearer token for it, shown to everyone who may read the function's settings; optional: none
+	// ARN of the secret whose text is the bearer token for it; optional: none. The
+	// token itself is no variable: those are shown to everyone who may read the
+	// function's settings.
+	SessionsTokenSecret = "NIGHTSHIFT_SESSIONS_TOKEN_SECRET" //nolint:gosec // names a secret, and is none
+
+	ConsoleUserClaim      = "NIGHTSHIFT_CONSOLE_USER_CLAIM"     // claim of a token that holds the user's id in the identity store; optional: sub
+	ConsoleGroupsClaim    = "NIGHTSHIFT_CONSOLE_GROUPS_CLAIM"   // claim of a token that lists its groups; optional: none
+	ConsoleAdministrators = "NIGHTSHIFT_CONSOLE_ADMINISTRATORS" // JSON list of groups of tokens, and of ARNs of IAM roles and users; optional: nobody
 )
 
 // Variables lists every variable that a deployment may set.
 func Variables() []string {
-	return []string{Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, IdentityStoreID, IdentityRegion, Endpoints, LogLevel, FactsAge, SessionsURL, SessionsToken}
+	return []string{Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, IdentityStoreID, IdentityRegion, Endpoints, LogLevel, FactsAge, SessionsURL, SessionsTokenSecret,
+		ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators}
 }
 
 // needs says which variables each function must have, besides Region. A
-// function is given these and the optional ones, nothing else. What a function
+// function is given these and its optional ones, nothing else. What a function
 // does not need follows from its use cases: events only write facts, whose
 // consequences the stream and the sweep carry out, so that only those start
 // executions; engines are called by the sweep and by steps of state machines.
@@ -54,6 +62,29 @@ var needs = map[string][]string{
 	"observe-endpoint": {Account, Table, Bus, WatchMachine, Endpoints},
 	"drain-endpoint":   {Account, Table, DrainMachine, Endpoints},
 	"run-effects":      {Table, Bus, WatchMachine, DrainMachine},
+	"console":          {Account, Table, Endpoints, RunMachine},
+	"restart-session":  {Table, RunMachine},
+	"preflight":        {Account, Table, Endpoints},
+}
+
+// options says which optional variables a function is given where they are
+// chosen, besides IdentityRegion and LogLevel, which all are given: those that
+// open sessions read an application's setting, and only the sweep asks the
+// session source.
+var options = map[string][]string{
+	"on-schedule":      {FactsAge, SessionsURL, SessionsTokenSecret},
+	"on-run-event":     {FactsAge},
+	"open-session":     {FactsAge},
+	"observe-endpoint": {FactsAge},
+	"console":          {ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators},
+}
+
+// Optional lists the variables that a function is given where they are chosen,
+// sorted.
+func Optional(function string) []string {
+	list := append([]string{IdentityRegion, LogLevel}, options[function]...)
+	slices.Sort(list)
+	return list
 }
 
 // For lists the variables that a function needs, sorted; nil for a name that is
@@ -90,7 +121,12 @@ type Config struct {
 	LogLevel        slog.Level
 	FactsAge        time.Duration // 0: the default
 	SessionsURL     string        // "": there is no session source
-	SessionsToken   string
+
+	SessionsTokenSecret string // ARN; "": the source asks for no token
+
+	ConsoleUserClaim      string
+	ConsoleGroupsClaim    string
+	ConsoleAdministrators []string // groups, and ARNs of IAM roles and users
 }
 
 // Load reads the environment. Every variable that is set is checked; needed
@@ -111,12 +147,10 @@ func Load(getenv func(string) string, needed ...string) (Config, error) {
 		LogLevel:        r.level(),
 		FactsAge:        r.age(),
 		SessionsURL:     r.sessionsURL(),
-		SessionsToken:   r.value(SessionsToken, "a bearer token"),
+
+		SessionsTokenSecret: r.tokenSecret(),
 	}
-	if c.SessionsToken != "" && !tokenForm.MatchString(c.SessionsToken) {
-		r.failf(SessionsToken, "cannot be sent; it must be a bearer token: letters, digits and -._~+/=.") // and is not repeated here
-		c.SessionsToken = ""
-	}
+	r.console(&c)
 	if c.IdentityRegion == "" {
 		c.IdentityRegion = c.Region
 	}
@@ -133,8 +167,15 @@ var (
 	storeForm   = regexp.MustCompile(`^(d-[0-9a-z]{10}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 )
 
+// secretForm is a secret's whole ARN, which ends in six characters that Secrets
+// Manager adds to its name: a permission is of one secret, to the letter.
+var secretForm = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]{1,505}-[A-Za-z0-9]{6}$`)
+
 // tokenForm is RFC 6750's b64token.
 var tokenForm = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
+
+// BearerToken says whether a text can be sent as a bearer token.
+func BearerToken(text string) bool { return tokenForm.MatchString(text) }
 
 // The bounds of FactsAge: below, each answer would be asked for again; above, a
 // switch that was turned would be believed too long.
@@ -162,6 +203,18 @@ func (r *reader) sessionsURL() string {
 	}
 	if u, err := url.Parse(v); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
 		r.failf(SessionsURL, "is not usable; it must be %s.", allowed) // it may have a password in it
+		return ""
+	}
+	return v
+}
+
+// tokenSecret does not repeat what it refuses: somebody may have put the token
+// there.
+func (r *reader) tokenSecret() string {
+	const allowed = "the ARN of a secret, arn:aws:secretsmanager:<region>:<account>:secret:<name>-<6 characters>"
+	v := r.value(SessionsTokenSecret, allowed)
+	if v != "" && !secretForm.MatchString(v) {
+		r.failf(SessionsTokenSecret, "is not usable; it must be %s.", allowed)
 		return ""
 	}
 	return v

@@ -23,6 +23,8 @@ const list = `[
   {"endpoint":"emr-containers/123456789012/us-east-1","identityPropagation":"off","virtualClusters":["abc123"]},
   {"endpoint":"sagemaker/123456789012/eu-west-1"}]`
 
+const tokenSecret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:nightshift/portal-AbCdEf"
+
 func complete() map[string]string {
 	return map[string]string{
 		config.Region:          "us-east-1",
@@ -38,7 +40,11 @@ func complete() map[string]string {
 		config.LogLevel:        "warn",
 		config.FactsAge:        "10m",
 		config.SessionsURL:     "https://portal.example.com/sessions?tenant=one",
-		config.SessionsToken:   "abc-123==",
+
+		config.SessionsTokenSecret: tokenSecret,
+
+		config.ConsoleUserClaim: "custom:store_user", config.ConsoleGroupsClaim: "groups",
+		config.ConsoleAdministrators: `["night-admins", "arn:aws:iam::123456789012:role/ops/Night"]`,
 	}
 }
 
@@ -62,7 +68,8 @@ func TestComplete(t *testing.T) {
 		RunMachine:   "arn:aws:states:us-east-1:123456789012:stateMachine:run",
 
 		IdentityStoreID: "d-1234567890", IdentityRegion: "eu-west-1", LogLevel: slog.LevelWarn,
-		FactsAge: 10 * time.Minute, SessionsURL: "https://portal.example.com/sessions?tenant=one", SessionsToken: "abc-123==",
+		FactsAge: 10 * time.Minute, SessionsURL: "https://portal.example.com/sessions?tenant=one", SessionsTokenSecret: tokenSecret,
+		ConsoleUserClaim: "custom:store_user", ConsoleGroupsClaim: "groups", ConsoleAdministrators: []string{"night-admins", "arn:aws:iam::123456789012:role/ops/Night"},
 		Endpoints: []config.Endpoint{
 			{
 				ID: "livy/j-1YONHTCP3YZKC", API: "livy", URL: "https://ip-10-0-0-1.ec2.internal:8998",
@@ -90,8 +97,8 @@ func TestOptional(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.FactsAge != 0 || got.SessionsURL != "" || got.SessionsToken != "" {
-		t.Errorf("facts age %s, sessions %q %q", got.FactsAge, got.SessionsURL, got.SessionsToken)
+	if got.FactsAge != 0 || got.SessionsURL != "" || got.SessionsTokenSecret != "" {
+		t.Errorf("facts age %s, sessions %q %q", got.FactsAge, got.SessionsURL, got.SessionsTokenSecret)
 	}
 	if got.IdentityRegion != "us-east-1" || got.LogLevel != slog.LevelInfo {
 		t.Errorf("identity region %q, log level %s", got.IdentityRegion, got.LogLevel)
@@ -133,7 +140,9 @@ func TestFaults(t *testing.T) {
 		{"facts age without a unit", config.FactsAge, "60", "it must be a duration"},
 		{"sessions in the clear", config.SessionsURL, "http://portal.example.com", "NIGHTSHIFT_SESSIONS_URL is not usable; it must be the address of an HTTPS endpoint"},
 		{"sessions with a password", config.SessionsURL, "https://a:b@portal.example.com", "without user name and password"},
-		{"token", config.SessionsToken, "a:b@ token", "NIGHTSHIFT_SESSIONS_TOKEN cannot be sent"},
+		{"a token where its secret belongs", config.SessionsTokenSecret, "abc-123==", "NIGHTSHIFT_SESSIONS_TOKEN_SECRET is not usable; it must be the ARN of a secret"},
+		{"a secret without its six characters", config.SessionsTokenSecret, "arn:aws:secretsmanager:us-east-1:123456789012:secret:portal", "must be the ARN of a secret"},
+		{"many secrets", config.SessionsTokenSecret, "arn:aws:secretsmanager:us-east-1:123456789012:secret:*-AbCdEf", "must be the ARN of a secret"},
 		{"no JSON", config.Endpoints, "livy", "NIGHTSHIFT_ENDPOINTS cannot be read"},
 		{"null", config.Endpoints, "null", "it is null"},
 		{"more than the list", config.Endpoints, "[] []", "something follows the list"},
@@ -189,8 +198,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// Every rule's function is known, and every folder of functions/ but the console
-// has its variables said.
+// Every rule's function is known, and every folder of functions/ has its
+// variables said.
 func TestFunctions(t *testing.T) {
 	for _, r := range config.Rules() {
 		if config.For(r.Function) == nil {
@@ -203,7 +212,7 @@ func TestFunctions(t *testing.T) {
 	}
 	looked := map[string]bool{}
 	for _, f := range folders {
-		if _, err := os.Stat("../../functions/" + f.Name() + "/main.go"); err == nil && f.Name() != "console" {
+		if _, err := os.Stat("../../functions/" + f.Name() + "/main.go"); err == nil {
 			looked[f.Name()] = true
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"nightshift/internal/cadence"
 	"nightshift/internal/session"
+	"nightshift/internal/workload"
 )
 
 // Endpoint is one endpoint to look at, and what an administrator knows of it
@@ -29,6 +30,7 @@ type Endpoint struct {
 	VirtualClusters []string         // EMR on EKS: those to list; none means all
 	Livy            LivyAccess       // Livy only
 	Cadence         cadence.Endpoint // how fast it may be used and how often it is listed
+	Hardware        workload.Billing // Livy: on what its cluster runs; zero is not told
 }
 
 // LivyAccess is how a Livy server is reached. The zero value: without
@@ -172,6 +174,7 @@ func (e endpointReader) endpoint(raw endpoint, account string) Endpoint {
 	}
 	out.API, out.Region = e.id(raw.Endpoint, account)
 	out.Cadence = e.settings(raw.settings, out.API)
+	out.Hardware = e.hardware(raw.settings, out.API)
 	if raw.ApplicationARN != "" && !applicationForm.MatchString(raw.ApplicationARN) {
 		e.failf("applicationArn", "is %q; it must be the ARN of an application of Identity Center, arn:aws:sso::<account>:application/ssoins-<16>/apl-<16>.", raw.ApplicationARN)
 	}

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"regexp"
 	"time"
 
 	"nightshift/internal/cadence"
+	"nightshift/internal/workload"
 )
 
 // settings are an endpoint's own numbers in the variable's JSON; what is not
@@ -15,6 +17,8 @@ type settings struct {
 	PageSize       *int     `json:"pageSize"`
 	YoungSeconds   *int     `json:"youngSeconds"`
 	SettledSeconds *int     `json:"settledSeconds"`
+	InstanceType   string   `json:"instanceType"`
+	InstanceCount  int      `json:"instanceCount"`
 }
 
 // The most that may be set. An endpoint is not listed more seldom than its
@@ -63,4 +67,25 @@ func (e endpointReader) number(field string, v *int, least, most int, into *int)
 		e.failf(field, "is %d; it must be a whole number from %d to %d.", *v, least, most)
 	}
 	*into = *v
+}
+
+const instanceCountMax = 10_000
+
+var instanceForm = regexp.MustCompile(`^[a-z0-9-]{1,32}\.[a-z0-9-]{1,32}$`)
+
+// hardware reads on what a Livy server's cluster runs: no API of Livy's tells,
+// and its sessions and notebooks are priced by it (S8.5). Both or none are given.
+func (e endpointReader) hardware(raw settings, api string) (b workload.Billing) {
+	switch {
+	case raw.InstanceType == "" && raw.InstanceCount == 0:
+		return b
+	case api != apiLivy:
+		e.failf("instanceType", "or instanceCount is given; only endpoints of livy have them to set.")
+	case !instanceForm.MatchString(raw.InstanceType):
+		e.failf("instanceType", `is %q; it must be the type of the cluster's instances, such as "m5.xlarge", and be given with instanceCount.`, raw.InstanceType)
+	case raw.InstanceCount < 1 || raw.InstanceCount > instanceCountMax:
+		e.failf("instanceCount", "is %d; it must be a whole number from 1 to %d, and be given with instanceType.", raw.InstanceCount, instanceCountMax)
+	}
+	b.On(raw.InstanceType, raw.InstanceCount)
+	return b
 }

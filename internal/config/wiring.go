@@ -40,8 +40,8 @@ func Rules() []Rule {
 		{Name: "births", Function: "on-run-event", Pattern: `{
 			"detail-type": ["AWS API Call via CloudTrail"],
 			"detail": {
-				"eventSource": ["sso-oauth.amazonaws.com", "sagemaker.amazonaws.com", "emr-containers.amazonaws.com"],
-				"eventName": ["CreateTokenWithIAM", "CreateTrainingJob", "CreateProcessingJob", "StartPipelineExecution", "StartJobRun",
+				"eventSource": ["sso-oauth.amazonaws.com", "sagemaker.amazonaws.com", "emr-containers.amazonaws.com", "elasticmapreduce.amazonaws.com"],
+				"eventName": ["CreateTokenWithIAM", "CreateTrainingJob", "CreateProcessingJob", "StartPipelineExecution", "StartJobRun", "StartNotebookExecution",
 					"CreateTransformJob", "CreateHyperParameterTuningJob", "UpdateDomain"]}}`},
 		{Name: "run-states", Function: "on-run-event", Pattern: `{
 			"source": ["aws.sagemaker", "aws.emr-containers", "aws.emr"],

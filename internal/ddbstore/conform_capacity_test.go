@@ -16,7 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"nightshift/internal/app"
+	"nightshift/internal/cadence"
 	"nightshift/internal/ddbstore"
+	"nightshift/internal/proof"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
@@ -199,11 +201,11 @@ func writes(t *testing.T) []cost {
 	done.Version, done.Pending = 2, nil
 	later.Version, later.Pending = 3, nil
 	return []cost{
-		{"Open", "6 table, 2 gsi1, 1 gsi2, 1 gsi3, 1 gsi4", "6 table, 4 gsi1, 2 gsi2, 2 gsi3, 2 gsi4",
+		{"Open", "6 table, 2 gsi1, 1 gsi2, 1 gsi3, 2 gsi4", "6 table, 4 gsi1, 2 gsi2, 2 gsi3, 4 gsi4",
 			func(ctx context.Context, s *ddbstore.Store) error {
 				return s.Open(ctx, app.Opening{Session: born, Entry: first})
 			}},
-		{"Open, the run is known", "8 table, 2 gsi1, 1 gsi2, 1 gsi3, 1 gsi4", "6 table, 4 gsi1, 2 gsi2, 2 gsi3, 2 gsi4",
+		{"Open, the run is known", "8 table, 2 gsi1, 1 gsi2, 1 gsi3, 2 gsi4", "6 table, 4 gsi1, 2 gsi2, 2 gsi3, 4 gsi4",
 			func(ctx context.Context, s *ddbstore.Store) error {
 				return s.Open(ctx, app.Opening{Session: adopted, Entry: firstAdopted})
 			}},
@@ -219,7 +221,7 @@ func writes(t *testing.T) []cost {
 			func(ctx context.Context, s *ddbstore.Store) error {
 				return s.Commit(ctx, app.Commit{Next: longer, Entry: fourth})
 			}},
-		{"Commit, the session ends", "4 table, 2 gsi1, 1 gsi2, 1 gsi3", "4 table, 4 gsi1, 2 gsi2, 2 gsi3",
+		{"Commit, the session ends", "4 table, 2 gsi1, 1 gsi2, 1 gsi3, 1 gsi4", "4 table, 4 gsi1, 2 gsi2, 2 gsi3, 2 gsi4",
 			func(ctx context.Context, s *ddbstore.Store) error {
 				return s.Commit(ctx, app.Commit{Next: over, Entry: fifth})
 			}},
@@ -251,7 +253,23 @@ func writes(t *testing.T) []cost {
 			_, err := s.Sample(ctx, "k", []byte("x"), base)
 			return err
 		}},
+		{"PutAnchor, 1,000 heads", "126 table", "", func(ctx context.Context, s *ddbstore.Store) error { return s.PutAnchor(ctx, anchor(t)) }},
 	}
+}
+
+// anchor is as large as anchors are made.
+func anchor(t *testing.T) proof.Anchor {
+	t.Helper()
+	a := proof.Anchor{Seq: 1, At: base, Until: base}
+	for range cadence.AnchorHeads {
+		a.Heads = append(a.Heads, proof.Head{Session: "s-01d22a77a08c99851f1931f3", Version: 12, Hash: strings.Repeat("f", 64)})
+	}
+	hash, err := a.Seal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Hash = hash
+	return a
 }
 
 // reads are what is read then: s2 is live, s has ended.
@@ -279,6 +297,14 @@ func reads() []cost {
 		{"List, 2 sessions", "2 table, 4 gsi4", "2 table, 1 gsi4", read(func(ctx context.Context, s *ddbstore.Store) (any, error) { return s.List(ctx, "") })},
 		{"Unfinished, 3 entries", "3 table, 4 gsi1", "3 table, 1 gsi1", func(ctx context.Context, s *ddbstore.Store) error {
 			_, _, err := s.Unfinished(ctx, later, "")
+			return err
+		}},
+		{"Changes, 3 entries", "3 table, 4 gsi4", "3 table, 1 gsi4", func(ctx context.Context, s *ddbstore.Store) error {
+			_, _, err := s.Changes(ctx, base, later, "")
+			return err
+		}},
+		{"Anchors, the newest, 1,000 heads", "32 table", "", func(ctx context.Context, s *ddbstore.Store) error {
+			_, _, err := s.Anchors(ctx, 0, 1)
 			return err
 		}},
 		{"PendingUsers, none", "0.5 gsi1", "nothing", func(ctx context.Context, s *ddbstore.Store) error {

@@ -6,6 +6,7 @@ import (
 
 	"nightshift/internal/app"
 	"nightshift/internal/cadence"
+	"nightshift/internal/proof"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
@@ -29,6 +30,7 @@ type runDoc struct {
 	MaxRuntime  time.Duration        `json:"maxRuntimeNs,omitzero"`
 	Domain      string               `json:"domain,omitzero"`
 	Cluster     string               `json:"cluster,omitzero"`
+	Billing     workload.Billing     `json:"billing,omitzero"`
 }
 
 type refDoc struct {
@@ -45,6 +47,8 @@ type policyDoc struct {
 	LivyIdle                   time.Duration `json:"livyIdleNs,omitzero"`
 	TenantLimit                time.Duration `json:"tenantLimitNs,omitzero"`
 	RequireUnifiedStudioLaunch bool          `json:"requireUnifiedStudioLaunch,omitzero"`
+	ChangedBy                  string        `json:"changedBy,omitzero"`
+	CostAlert                  int64         `json:"costAlertUsd,omitzero"`
 }
 
 type factsDoc struct {
@@ -107,6 +111,7 @@ type sessionDoc struct {
 	Own             limitDoc       `json:"own,omitzero"`
 	Deadline        time.Time      `json:"deadline,omitzero"`
 	DeadlineSource  session.Source `json:"deadlineSource,omitzero"`
+	Extended        time.Time      `json:"extended,omitzero"`
 	RunningSince    time.Time      `json:"runningSince,omitzero"`
 	Activity        activityDoc    `json:"activity,omitzero"`
 	UserStatusAt    time.Time      `json:"userStatusAt,omitzero"`
@@ -120,6 +125,11 @@ type sessionDoc struct {
 	Noticed         time.Duration  `json:"noticedNs,omitzero"`
 	Head            string         `json:"head,omitzero"`
 	Recent          []string       `json:"recent,omitzero"`
+
+	Progress   workload.Progress `json:"progress,omitzero"`
+	LeftAt     time.Time         `json:"leftAt,omitzero"`
+	LateAt     time.Time         `json:"lateAt,omitzero"`
+	CostToldAt time.Time         `json:"costToldAt,omitzero"`
 }
 
 func sessionToDoc(s session.Session) sessionDoc {
@@ -127,11 +137,12 @@ func sessionToDoc(s session.Session) sessionDoc {
 		ID: s.ID, Version: s.Version, User: s.User, Run: runDoc(s.Run), Status: s.Status, Mode: s.Mode,
 		Origin: s.Origin, Previous: s.Previous, OpenedAt: s.OpenedAt, RecordedAt: s.RecordedAt,
 		Policy: policyDoc(s.Policy), Facts: factsDoc(s.Facts), Interactive: interactiveDoc(s.Interactive), Why: s.Why,
-		Own: limitDoc(s.Own), Deadline: s.Deadline, DeadlineSource: s.DeadlineSource,
+		Own: limitDoc(s.Own), Deadline: s.Deadline, DeadlineSource: s.DeadlineSource, Extended: s.Extended,
 		RunningSince: s.RunningSince, Activity: activityDoc(s.Activity),
 		UserStatusAt: s.UserStatusAt, UserEnabledAt: s.UserEnabledAt, InteractiveGone: s.InteractiveGone, TokenAt: s.TokenAt,
 		StartAskedAt: s.StartAskedAt, Waiter: s.Waiter, End: endDoc(s.End), PagedAt: s.PagedAt,
 		Noticed: s.Noticed, Head: s.Head, Recent: s.Recent,
+		Progress: s.Progress, LeftAt: s.LeftAt, LateAt: s.LateAt, CostToldAt: s.CostToldAt,
 	}
 }
 
@@ -140,11 +151,12 @@ func (d sessionDoc) session() session.Session {
 		ID: d.ID, Version: d.Version, User: d.User, Run: workload.Run(d.Run), Status: d.Status, Mode: d.Mode,
 		Origin: d.Origin, Previous: d.Previous, OpenedAt: d.OpenedAt, RecordedAt: d.RecordedAt,
 		Policy: session.Policy(d.Policy), Facts: session.Facts(d.Facts), Interactive: session.InteractiveSession(d.Interactive), Why: d.Why,
-		Own: session.Limit(d.Own), Deadline: d.Deadline, DeadlineSource: d.DeadlineSource,
+		Own: session.Limit(d.Own), Deadline: d.Deadline, DeadlineSource: d.DeadlineSource, Extended: d.Extended,
 		RunningSince: d.RunningSince, Activity: session.Activity(d.Activity),
 		UserStatusAt: d.UserStatusAt, UserEnabledAt: d.UserEnabledAt, InteractiveGone: d.InteractiveGone, TokenAt: d.TokenAt,
 		StartAskedAt: d.StartAskedAt, Waiter: d.Waiter, End: session.End(d.End), PagedAt: d.PagedAt,
 		Noticed: d.Noticed, Head: d.Head, Recent: d.Recent,
+		Progress: d.Progress, LeftAt: d.LeftAt, LateAt: d.LateAt, CostToldAt: d.CostToldAt,
 	}
 }
 
@@ -166,6 +178,11 @@ type eventDoc struct {
 	Token       string         `json:"token,omitzero"`
 	MaxRuntime  time.Duration  `json:"maxRuntimeNs,omitzero"`
 	Cluster     string         `json:"cluster,omitzero"`
+
+	Billing  workload.Billing  `json:"billing,omitzero"`
+	Progress workload.Progress `json:"progress,omitzero"`
+	Cost     float64           `json:"costUsd,omitzero"`
+	Until    time.Time         `json:"until,omitzero"`
 }
 
 func eventToDoc(e session.Event) eventDoc {
@@ -173,6 +190,7 @@ func eventToDoc(e session.Event) eventDoc {
 		ID: e.ID, Kind: e.Kind, At: e.At, Known: e.Known, User: e.User, By: e.By, Evidence: e.Evidence,
 		Interactive: interactiveDoc(e.Interactive), Run: refDoc(e.Run), Domain: e.Domain, Since: e.Since, Busy: e.Busy,
 		State: e.State, Detail: e.Detail, Token: e.Token, MaxRuntime: e.MaxRuntime, Cluster: e.Cluster,
+		Billing: e.Billing, Progress: e.Progress, Cost: e.Cost, Until: e.Until,
 	}
 }
 
@@ -181,6 +199,7 @@ func (d eventDoc) event() session.Event {
 		ID: d.ID, Kind: d.Kind, At: d.At, Known: d.Known, User: d.User, By: d.By, Evidence: d.Evidence,
 		Interactive: session.InteractiveSession(d.Interactive), Run: workload.Ref(d.Run), Domain: d.Domain, Since: d.Since, Busy: d.Busy,
 		State: d.State, Detail: d.Detail, Token: d.Token, MaxRuntime: d.MaxRuntime, Cluster: d.Cluster,
+		Billing: d.Billing, Progress: d.Progress, Cost: d.Cost, Until: d.Until,
 	}
 }
 
@@ -208,6 +227,7 @@ type entryDoc struct {
 	Effects   []effectDoc    `json:"effects,omitzero"`
 	Previous  string         `json:"previous,omitzero"`
 	Hash      string         `json:"hash,omitzero"`
+	End       endDoc         `json:"end,omitzero"`
 }
 
 func entryToDoc(e app.Entry) entryDoc {
@@ -215,7 +235,7 @@ func entryToDoc(e app.Entry) entryDoc {
 		SessionID: e.SessionID, Version: e.Version, At: e.At, Event: eventToDoc(e.Event), From: e.From, To: e.To,
 		Mode: e.Mode, Deadline: e.Deadline, Source: e.Source, Cause: e.Cause, Note: e.Note,
 		Effects:  each(e.Effects, func(x session.Effect) effectDoc { return effectDoc(x) }),
-		Previous: e.Previous, Hash: e.Hash,
+		Previous: e.Previous, Hash: e.Hash, End: endDoc(e.End),
 	}
 }
 
@@ -224,7 +244,37 @@ func (d entryDoc) entry(done bool) app.Entry {
 		SessionID: d.SessionID, Version: d.Version, At: d.At, Event: d.Event.event(), From: d.From, To: d.To,
 		Mode: d.Mode, Deadline: d.Deadline, Source: d.Source, Cause: d.Cause, Note: d.Note,
 		Effects:  each(d.Effects, func(x effectDoc) session.Effect { return session.Effect(x) }),
-		Previous: d.Previous, Hash: d.Hash, Done: done,
+		Previous: d.Previous, Hash: d.Hash, Done: done, End: session.End(d.End),
+	}
+}
+
+type headDoc struct {
+	Session string `json:"session,omitzero"`
+	Version int64  `json:"version,omitzero"`
+	Hash    string `json:"hash,omitzero"`
+}
+
+type anchorDoc struct {
+	Seq      int64     `json:"seq,omitzero"`
+	At       time.Time `json:"at,omitzero"`
+	Until    time.Time `json:"until,omitzero"`
+	Live     int64     `json:"live,omitzero"`
+	Heads    []headDoc `json:"heads,omitzero"`
+	Previous string    `json:"previous,omitzero"`
+	Hash     string    `json:"hash,omitzero"`
+}
+
+func anchorToDoc(a proof.Anchor) anchorDoc {
+	return anchorDoc{
+		Seq: a.Seq, At: a.At, Until: a.Until, Live: a.Live, Heads: each(a.Heads, func(h proof.Head) headDoc { return headDoc(h) }),
+		Previous: a.Previous, Hash: a.Hash,
+	}
+}
+
+func (d anchorDoc) anchor() proof.Anchor {
+	return proof.Anchor{
+		Seq: d.Seq, At: d.At, Until: d.Until, Live: d.Live, Heads: each(d.Heads, func(h headDoc) proof.Head { return proof.Head(h) }),
+		Previous: d.Previous, Hash: d.Hash,
 	}
 }
 
@@ -264,11 +314,12 @@ type leaseDoc struct {
 	EmptyWake  int64     `json:"emptyWake,omitzero"`
 }
 
-// bucketDoc has the one fraction that is kept. It stands in a document, never in
+// bucketDoc has the fractions that are kept. They stand in a document, never in
 // a DynamoDB number: Go writes it so that it reads back exactly.
 type bucketDoc struct {
 	Used float64   `json:"used,omitzero"`
 	At   time.Time `json:"at,omitzero"`
+	Lost float64   `json:"lost,omitzero"`
 }
 
 // endpointDoc leaves Version and Wake out: they are attributes of their own.

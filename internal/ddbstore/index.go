@@ -25,6 +25,7 @@ type list struct {
 	name       string // in the cursor, so that a cursor of another list is refused
 	index      schema.Index
 	partitions []string // merged into one order
+	since      string   // oldest-first lists: no sort key below it; "" is all
 	until      string   // oldest-first lists: no sort key above it; "" is all
 	newest     bool     // newest first
 	size       int
@@ -126,6 +127,9 @@ func (s *Store) find(ctx context.Context, l list, from string) ([]address, strin
 // more. Keys are small: DynamoDB's 1 MB per answer holds many pages.
 func (s *Store) ask(ctx context.Context, l list, partition, last string) ([]hit, error) {
 	condition, values := "#p = :p AND #s BETWEEN :low AND :high", item{":p": text(partition), ":low": text(lowest), ":high": text(highest)}
+	if l.since != "" {
+		values[":low"] = text(l.since)
+	}
 	switch {
 	case l.newest && last != "":
 		condition = "#p = :p AND #s < :high"
@@ -135,7 +139,7 @@ func (s *Store) ask(ctx context.Context, l list, partition, last string) ([]hit,
 	}
 	if l.until != "" {
 		values[":high"] = text(l.until)
-		if last != "" && last+" " > l.until {
+		if l.since > l.until || last != "" && last+" " > l.until {
 			return nil, nil // DynamoDB refuses bounds in the wrong order
 		}
 	}
@@ -241,6 +245,17 @@ func (s *Store) Unfinished(ctx context.Context, before time.Time, from string) (
 		partitions: shards("UNFINISHED"), until: stamp(before), size: pageSize,
 	}
 	return page(ctx, s, l, from, decodeEntry, func(e app.Entry) bool { return !e.Done })
+}
+
+// Changes implements app.Store.
+func (s *Store) Changes(ctx context.Context, since, until time.Time, from string) ([]app.Entry, string, error) {
+	// A key at a moment is longer than its stamp, so it is above it: the first
+	// moment is in, the last is not.
+	l := list{
+		op: "ddbstore: list changes of status", name: "changes", index: schema.GSI4,
+		partitions: shards("CHANGE"), since: stamp(since), until: stamp(until), size: pageSize,
+	}
+	return page(ctx, s, l, from, decodeEntry, all)
 }
 
 // PendingUsers implements app.Store: longest waiting first.

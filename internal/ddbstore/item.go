@@ -47,6 +47,7 @@ const (
 	skParked   = "PARKED"
 	skSample   = "SAMPLE"
 	skMark     = "MARK"
+	skAnchor   = "A#"
 
 	pkSession  = "S#"
 	pkUser     = "U#"
@@ -56,6 +57,7 @@ const (
 	pkParked   = "PARKED#"
 	pkSample   = "SAMPLE#"
 	pkMark     = "MARK#"
+	pkAnchor   = "ANCHOR"
 )
 
 // partMax bounds an id inside a key, in bytes: DynamoDB's partition keys hold
@@ -93,6 +95,8 @@ func markOf(name string) address         { return address{pkMark + part(name), s
 func claimOf(run workload.Ref) address {
 	return address{pkRun + part(run.Endpoint) + "#" + part(run.ID), skClaim}
 }
+func anchorOf(seq int64) address             { return address{pkAnchor, anchorKey(seq)} }
+func anchorKey(seq int64) string             { return fmt.Sprintf("%s%020d", skAnchor, seq) }
 func policyAddress() address                 { return address{pkPolicy, skPolicy} }
 func historyKey(version int64) string        { return fmt.Sprintf("%s%020d", skHistory, version) }
 func (a address) key() item                  { return item{schema.PartitionKey: text(a.pk), schema.SortKey: text(a.sk)} }
@@ -246,6 +250,9 @@ func entryItem(op string, e app.Entry) (item, error) {
 		it[attrDone] = &types.AttributeValueMemberBOOL{Value: true}
 	case len(e.Effects) > 0:
 		place(it, schema.GSI1, "UNFINISHED#"+a.shard(), a.sorted(e.At))
+	}
+	if e.Changes() {
+		place(it, schema.GSI4, "CHANGE#"+a.shard(), a.sorted(e.At))
 	}
 	if err := keepsHash(op, it, e); err != nil {
 		return nil, err

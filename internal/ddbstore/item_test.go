@@ -62,6 +62,7 @@ func TestFrozenHashIsPinned(t *testing.T) {
 		Facts:       session.Facts{Instance: session.On, ReleaseLabel: "emr-7.12.0"},
 		Interactive: session.InteractiveSession{ID: "i", Source: "portal", ExpiresAt: base},
 	}
+	s.Policy.CostAlert = 0 // as in every session opened before there was such a setting
 	doc, err := encode(frozenOf(s))
 	if err != nil {
 		t.Fatal(err)

@@ -151,27 +151,15 @@ func (s *Store) History(ctx context.Context, id string, after int64, limit int) 
 		},
 	}
 	var out []app.Entry
-	for { // a page ends at 1 MB, whatever the limit
-		query.Limit = aws.Int32(int32(limit + 1 - len(out)))
-		page, err := s.api.Query(ctx, query)
-		if err != nil {
-			return nil, false, classify(op, err)
-		}
-		for _, it := range page.Items {
-			e, err := decodeEntry(op, it)
-			if err != nil {
-				return nil, false, err
-			}
-			out = append(out, e)
-		}
-		if len(out) > limit {
-			return out[:limit], true, nil
-		}
-		if len(page.LastEvaluatedKey) == 0 {
-			return out, false, nil
-		}
-		query.ExclusiveStartKey = page.LastEvaluatedKey
+	more, err := s.upTo(ctx, op, query, limit, func(it item) error {
+		e, err := decodeEntry(op, it)
+		out = append(out, e)
+		return err
+	})
+	if err != nil {
+		return nil, false, err
 	}
+	return out, more, nil
 }
 
 // Finish implements app.Store.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -121,6 +122,19 @@ func outputOf(s session.Session) OpenOutput {
 	return out
 }
 
+// Preflight checks what a run needs before a session is opened for it.
+func Preflight[T any](check func(context.Context, app.OpenRequest, []byte) (T, error), parse ParseRun) func(context.Context, OpenInput) (T, error) {
+	return func(ctx context.Context, in OpenInput) (T, error) {
+		r, spec, err := parse(in.Execution, in.Input)
+		if err != nil {
+			var none T
+			return none, typed(err)
+		}
+		out, err := check(ctx, r, spec)
+		return out, typed(err)
+	}
+}
+
 // StartInput is what the run machine gives to start-run.
 type StartInput struct {
 	SessionID string          `json:"sessionId"`
@@ -137,6 +151,47 @@ func StartRun(a *app.App, parse ParseRun) func(context.Context, StartInput) erro
 			return typed(err)
 		}
 		return typed(a.StartRun(ctx, app.StartRequest{SessionID: in.SessionID, Token: in.TaskToken, Spec: spec}))
+	}
+}
+
+// RestartInput is what the restart machine gives to restart-session.
+type RestartInput struct {
+	Execution string `json:"execution"` // ARN
+	Input     struct {
+		Session string `json:"session"`
+		Why     string `json:"why"`
+	} `json:"input"` // of the execution; restart.input.schema.json
+}
+
+// RestartOutput is what restart-session answers.
+type RestartOutput struct {
+	Started    bool   `json:"started"`
+	WaitsFor   string `json:"waitsFor"` // why it is not started yet; "" where it is
+	Session    string `json:"session"`  // that follows
+	Execution  string `json:"execution"`
+	Attempt    string `json:"attempt"`
+	Checkpoint string `json:"checkpoint"`
+}
+
+// RestartSession starts the run of a session again. Whoever may start the machine
+// may start any session's, as with run; the record names the execution.
+func RestartSession(a *app.App) func(context.Context, RestartInput) (RestartOutput, error) {
+	return func(ctx context.Context, in RestartInput) (RestartOutput, error) {
+		_, name, _ := strings.Cut(in.Execution, ":execution:")
+		act := app.Act{Who: app.Actor{Name: "execution/" + name, Admin: true}, Key: "restart-" + in.Execution, Why: in.Input.Why}
+		r, err := a.Restart(ctx, act, in.Input.Session)
+		var no *app.Refusal
+		switch {
+		case errors.As(err, &no) && no.Passing:
+			return RestartOutput{WaitsFor: no.Reason}, nil
+		case errors.As(err, &no):
+			return RestartOutput{}, &InvalidInput{no.Reason + ". " + no.Remedy}
+		case fault.Is(err, fault.NotFound):
+			return RestartOutput{}, &InvalidInput{err.Error()}
+		case err != nil:
+			return RestartOutput{}, typed(err)
+		}
+		return RestartOutput{Started: true, Session: r.Session, Execution: r.Execution, Attempt: r.Attempt, Checkpoint: r.Checkpoint}, nil
 	}
 }
 
@@ -185,6 +240,7 @@ type DecodeEntry func(events.DynamoDBEventRecord) (app.Entry, bool, error)
 // and left to the sweep: it must not hold up its shard.
 func RunEffects(a *app.App, decode DecodeEntry) func(context.Context, events.DynamoDBEvent) error {
 	return func(ctx context.Context, batch events.DynamoDBEvent) error {
+		entries := make([]app.Entry, 0, len(batch.Records))
 		for _, r := range batch.Records {
 			entry, ok, err := decode(r)
 			if err != nil {
@@ -192,9 +248,10 @@ func RunEffects(a *app.App, decode DecodeEntry) func(context.Context, events.Dyn
 				continue
 			}
 			if ok {
-				a.RunEffects(ctx, entry)
+				entries = append(entries, entry)
 			}
 		}
+		a.RunEffects(ctx, entries...)
 		return nil
 	}
 }

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // Parallel runs the tasks on goroutines, at most limit at once, and returns when
@@ -11,12 +12,12 @@ import (
 // done. It is an app.Parallel.
 func Parallel(ctx context.Context, limit int, tasks []func(context.Context)) {
 	var wg sync.WaitGroup
-	free := make(chan struct{}, max(1, limit))
-	for _, task := range tasks {
-		free <- struct{}{}
+	var next atomic.Int64
+	for range min(max(1, limit), len(tasks)) {
 		wg.Go(func() {
-			defer func() { <-free }()
-			task(ctx)
+			for i := next.Add(1); i <= int64(len(tasks)); i = next.Add(1) {
+				tasks[i-1](ctx)
+			}
 		})
 	}
 	wg.Wait()

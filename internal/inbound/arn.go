@@ -13,10 +13,14 @@ import (
 // need not know which run it has, and a session may not have one yet.
 const SessionRef = app.SessionRef
 
+// notebooks is the api of endpoints of notebook executions: that of EMR's name
+// has clusters too.
+const notebooks = "emr-notebook"
+
 // RefOfARN is the engine and the unique name of the run that an ARN names; ok
 // is false for any other ARN. SageMaker: training jobs, processing jobs and
 // pipeline executions; EMR on EKS: job runs, whose resource part begins with a
-// slash. Account and region are the ARN's own, not those of the event that
+// slash; EMR: notebook executions. Account and region are the ARN's own, not those of the event that
 // brought it.
 func RefOfARN(arn string) (engine workload.Engine, ref workload.Ref, ok bool) {
 	part := strings.SplitN(arn, ":", 6)
@@ -39,6 +43,8 @@ func RefOfARN(arn string) (engine workload.Engine, ref workload.Ref, ok bool) {
 		engine = workload.SageMakerPipeline
 	case service == "emr-containers" && len(step) == 5 && step[0] == "" && step[1] == "virtualclusters" && step[3] == "jobruns":
 		engine, resource = workload.EMRContainers, step[2]+"/"+step[4]
+	case service == "elasticmapreduce" && len(step) == 2 && step[0] == "notebook-execution":
+		engine, service, resource = workload.EMRNotebook, notebooks, step[1]
 	default:
 		return "", workload.Ref{}, false
 	}

@@ -22,6 +22,7 @@ const (
 	signin    = "signin.amazonaws.com"
 	sagemaker = "sagemaker.amazonaws.com"
 	onEKS     = "emr-containers.amazonaws.com"
+	emr       = "elasticmapreduce.amazonaws.com"
 )
 
 // identitySources are those whose unknown events are kept (S3.1): AWS does not
@@ -64,10 +65,11 @@ var calls = map[call]entry{
 	{directory, "BatchDeleteSession"}: {"cloudtrail-end-session", sessionsEnded},
 	{directory, "DeleteSession"}:      {"cloudtrail-end-session", sessionsEnded},
 
-	{sagemaker, "CreateTrainingJob"}:             {"cloudtrail-job-created", birth("trainingJobArn", workload.SageMakerTraining)},
-	{sagemaker, "CreateProcessingJob"}:           {"cloudtrail-job-created", birth("processingJobArn", workload.SageMakerProcessing)},
-	{sagemaker, "StartPipelineExecution"}:        {"cloudtrail-job-created", birth("pipelineExecutionArn", workload.SageMakerPipeline)},
-	{onEKS, "StartJobRun"}:                       {"cloudtrail-job-created", birth("arn", workload.EMRContainers)},
+	{sagemaker, "CreateTrainingJob"}:             {"cloudtrail-job-created", birth(arnOf("trainingJobArn", workload.SageMakerTraining))},
+	{sagemaker, "CreateProcessingJob"}:           {"cloudtrail-job-created", birth(arnOf("processingJobArn", workload.SageMakerProcessing))},
+	{sagemaker, "StartPipelineExecution"}:        {"cloudtrail-job-created", birth(arnOf("pipelineExecutionArn", workload.SageMakerPipeline))},
+	{onEKS, "StartJobRun"}:                       {"cloudtrail-job-created", birth(arnOf("arn", workload.EMRContainers))},
+	{emr, "StartNotebookExecution"}:              {"cloudtrail-job-created", birth(notebookExecution)},
 	{sagemaker, "CreateTransformJob"}:            {"cloudtrail-job-created", unsupported("transform jobs")},
 	{sagemaker, "CreateHyperParameterTuningJob"}: {"cloudtrail-job-created", unsupported("tuning jobs")},
 

@@ -1,6 +1,9 @@
 package inbound
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"strings"
 
 	"nightshift/internal/app"
@@ -120,7 +123,7 @@ func (e *event) accessCheck() app.AccessCheck {
 }
 
 // sessionsEnded is an administrator (or the user, in the portal) ending
-// sessions of Identity Center. The record's shape is not documented: it is read
+// sessions of Identity Center: one fact for each run that it names. The record's shape is not documented: it is read
 // wherever it can be meant, and where it does not say whose sessions, or of
 // which kind, it is kept as unrecognised. It never stops work on a guess.
 func sessionsEnded(e *event) app.Message {
@@ -129,15 +132,35 @@ func sessionsEnded(e *event) app.Message {
 	at, id := e.eventTime(), e.eventID()
 	user := only(said.users)
 	kind := said.kind()
-	if user == "" || user == hidden || !name.MatchString(user) || kind == "" || len(said.runs) > 1 {
-		return e.unrecognised(call{e.detail.at("eventSource").loose(), e.detail.at("eventName").loose()})
+	if user == "" || user == hidden || !name.MatchString(user) || kind == "" {
+		return e.sessionsUnclear()
 	}
 	f := e.fact(kind, id, user, e.actor(), at)
-	f.Run = only(said.runs)
 	if id := only(said.sessions); kind == session.RevokeInteractive && id != "" {
 		f.Interactive = session.InteractiveSession{ID: id, Source: CenterSource}
 	}
-	return app.Fact{Event: f}
+	if len(said.runs) == 0 {
+		return app.Fact{Event: f}
+	}
+	var each app.Several
+	for _, f.Run = range slices.SortedFunc(maps.Keys(said.runs), func(a, b workload.Ref) int {
+		return cmp.Or(cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.ID, b.ID))
+	}) {
+		each = append(each, app.Fact{Event: f})
+	}
+	if len(said.sessions) > len(said.runs) {
+		// Sessions of other runs, which it does not name: those it names end.
+		each = append(each, e.sessionsUnclear())
+	}
+	if len(each) == 1 {
+		return each[0]
+	}
+	return each
+}
+
+// sessionsUnclear keeps what does not say which sessions have ended.
+func (e *event) sessionsUnclear() app.Message {
+	return e.unrecognised(call{e.detail.at("eventSource").loose(), e.detail.at("eventName").loose()})
 }
 
 // ended collects what a request that ends sessions says of them.

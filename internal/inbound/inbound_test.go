@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	emrtypes "github.com/aws/aws-sdk-go-v2/service/emr/types"
+	emrcontainerstypes "github.com/aws/aws-sdk-go-v2/service/emrcontainers/types"
+	sagemakertypes "github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"nightshift/events"
 	"nightshift/internal/app"
@@ -306,6 +311,7 @@ func TestRefOfARN(t *testing.T) {
 		"arn:aws:sagemaker:us-east-1:123456789012:processing-job/" + procName:                                                  processingJob,
 		"arn:aws:sagemaker:us-east-1:123456789012:pipeline/nightly-features/execution/p4jn9xou8a8s":                            pipeline,
 		"arn:aws:emr-containers:us-east-1:123456789012:/virtualclusters/fd2xv7mzq8b1kwr3n5t0jy6ua/jobruns/00000003b1l5c7m2p8q": jobRun,
+		"arn:aws:elasticmapreduce:us-east-1:123456789012:notebook-execution/ex-J0M3QK7VXT2R9ZB5W1HPCDL8YNSFA":                  notebook,
 		"arn:aws-cn:sagemaker:cn-north-1:123456789012:training-job/x":                                                          {Engine: workload.SageMakerTraining, Endpoint: "sagemaker/123456789012/cn-north-1", ID: "training-job/x"},
 	} {
 		engine, ref, ok := RefOfARN(arn)
@@ -319,6 +325,7 @@ func TestRefOfARN(t *testing.T) {
 		"arn:aws:sagemaker:us-east-1:1:pipeline/p", "arn:aws:sagemaker:us-east-1:1:model/m", "arn:aws:s3:us-east-1:1:training-job/x",
 		"arn:aws:emr-containers:us-east-1:1:/virtualclusters/v", "arn:aws:emr-containers:us-east-1:1:virtualclusters/v/jobruns/j",
 		"arn:aws:emr-containers:us-east-1:1:/virtualclusters//jobruns/j",
+		"arn:aws:elasticmapreduce:us-east-1:1:cluster/j-1", "arn:aws:elasticmapreduce:us-east-1:1:notebook-execution/", "arn:aws:elasticmapreduce:us-east-1:1:editor/e-1",
 	} {
 		if engine, ref, ok := RefOfARN(arn); ok {
 			t.Errorf("%s names %s %+v", arn, engine, ref)
@@ -364,23 +371,75 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		switch m := m.(type) {
-		case nil:
-			t.Fatal("neither a message nor an error")
-		case app.Fact:
-			e := m.Event
-			if e.ID == "" || e.At.IsZero() || e.At.After(received) || e.Kind.AboutUser() && e.User == "" {
-				t.Fatalf("%+v", e)
-			}
-		case app.RunChange:
-			o := m.Observation
-			if o.State == "" || o.Run.ID == "" || o.Run.Endpoint == "" || o.At.IsZero() {
-				t.Fatalf("%+v", o)
-			}
-		case app.Birth:
-			if m.Run.ID == "" || m.Run.Engine == "" {
-				t.Fatalf("%+v", m)
+		says(t, m)
+	})
+}
+
+// says holds what each message must say.
+func says(t *testing.T, m app.Message) {
+	switch m := m.(type) {
+	case nil:
+		t.Fatal("neither a message nor an error")
+	case app.Several:
+		if len(m) < 2 {
+			t.Fatalf("%d messages are not several", len(m))
+		}
+		for _, part := range m {
+			says(t, part)
+		}
+	case app.Fact:
+		e := m.Event
+		if e.ID == "" || e.At.IsZero() || e.At.After(received) || e.Kind.AboutUser() && e.User == "" {
+			t.Fatalf("%+v", e)
+		}
+	case app.RunChange:
+		o := m.Observation
+		if o.State == "" || o.Run.ID == "" || o.Run.Endpoint == "" || o.At.IsZero() {
+			t.Fatalf("%+v", o)
+		}
+	case app.Birth:
+		if m.Run.ID == "" || m.Run.Engine == "" {
+			t.Fatalf("%+v", m)
+		}
+	}
+}
+
+// TestS3_2EachStateOfTheServicesIsKnown holds the tables against the words that
+// the SDK knows, so that a word that AWS adds is looked at.
+func TestS3_2EachStateOfTheServicesIsKnown(t *testing.T) {
+	looked := 0
+	check := func(what string, table map[string]workload.State, words []string) {
+		for _, word := range words {
+			looked++
+			if _, ok := table[word]; !ok {
+				t.Errorf("%s: the state %s is not known", what, word)
 			}
 		}
-	})
+		for word, s := range table {
+			if ended := strings.HasPrefix(strings.ToUpper(word), "COMPLETED") || slices.Contains([]string{"Succeeded", "Stopped", "Failed", "CANCELLED", "FAILED"}, word); ended != s.Over() {
+				t.Errorf("%s: %s is %s", what, word, s)
+			}
+		}
+	}
+	check("training job", jobStates, texts(sagemakertypes.TrainingJobStatus("").Values()))
+	check("processing job", jobStates, texts(sagemakertypes.ProcessingJobStatus("").Values()))
+	check("pipeline execution", pipelineStates, texts(sagemakertypes.PipelineExecutionStatus("").Values()))
+	check("job run", jobRunStates, texts(emrcontainerstypes.JobRunState("").Values()))
+	for _, word := range emrtypes.ClusterState("").Values() {
+		looked++
+		if _, ok := clusterOver[string(word)]; !ok {
+			t.Errorf("cluster: the state %s is not known", word)
+		}
+	}
+	if looked < 30 {
+		t.Errorf("only %d states were looked at", looked)
+	}
+}
+
+func texts[T ~string](words []T) []string {
+	var all []string
+	for _, w := range words {
+		all = append(all, string(w))
+	}
+	return all
 }

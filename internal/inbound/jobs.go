@@ -16,12 +16,11 @@ const (
 	tagDomain  = "sagemaker:domain-arn"
 )
 
-// birth is a run that somebody started; arn is the field of the response that
-// names it.
-func birth(arn string, engine workload.Engine) rule {
+// birth is a run that somebody started; named reads which.
+func birth(named func(e *event) workload.Run) rule {
 	return func(e *event) app.Message {
 		p := e.parameters()
-		run := e.run(e.detail.at("responseElements").at(arn), engine)
+		run := named(e)
 		run.MaxRuntime = p.at("stoppingCondition").at("maxRuntimeInSeconds").seconds()
 		run.Domain = domainOf(tag(p.at("tags"), tagDomain))
 		return app.Birth{
@@ -32,6 +31,25 @@ func birth(arn string, engine workload.Engine) rule {
 			At:      e.past(e.eventTime()),
 			By:      e.actor(),
 		}
+	}
+}
+
+// arnOf is a run whose ARN is a field of the response.
+func arnOf(field string, engine workload.Engine) func(e *event) workload.Run {
+	return func(e *event) workload.Run {
+		return e.run(e.detail.at("responseElements").at(field), engine)
+	}
+}
+
+// notebookExecution is a run of EMR Notebooks, whose response has its id and no
+// ARN: account and region are the event's own.
+func notebookExecution(e *event) workload.Run {
+	id := e.id(e.detail.at("responseElements").at("notebookExecutionId"), "notebook execution")
+	return workload.Run{
+		Engine:   workload.EMRNotebook,
+		Endpoint: notebooks + "/" + e.text(e.root.at("account")) + "/" + e.text(e.root.at("region")),
+		ID:       id,
+		Cluster:  e.parameters().at("executionEngine").at("id").loose(),
 	}
 }
 

@@ -13,6 +13,15 @@ import (
 // limit of 256 KiB. A larger spec is passed by reference.
 const RunInputMax = 262_144
 
+// The longest id of a session, and the longest location of checkpoints, as
+// run.input.schema.json has them.
+const (
+	sessionMax    = 200
+	checkpointMax = 1024
+)
+
+var checkpointForm = regexp.MustCompile(`^s3://[^/]+/.*$`)
+
 var endpointForm = regexp.MustCompile(`^[a-z][a-z-]*/[A-Za-z0-9._:-]+(/[A-Za-z0-9._:-]+)?$`)
 
 // ParseRun reads the input of an execution of the run machine
@@ -25,12 +34,12 @@ func ParseRun(execution string, input []byte) (app.OpenRequest, []byte, error) {
 	if len(input) > RunInputMax {
 		return r, nil, fault.Newf(op, fault.Invalid, "the input has %d bytes; at most %d are allowed", len(input), RunInputMax)
 	}
-	o, err := object("", input, "user", "interactiveSession", "engine", "endpoint", "kind", "application", "domain", "maxRuntimeSeconds", "spec")
+	o, err := object("", input, "user", "interactiveSession", "engine", "endpoint", "kind", "application", "domain", "maxRuntimeSeconds", "checkpoint", "restartOf", "spec")
 	if err != nil {
 		return r, nil, fault.New(op, fault.Invalid, err)
 	}
 	o.require("user", "engine", "endpoint", "spec")
-	r = app.OpenRequest{Execution: execution, User: o.text("user"), Interactive: parseInteractive(o), Run: workload.Run{
+	r = app.OpenRequest{Execution: execution, User: o.text("user"), Interactive: parseInteractive(o), Previous: o.text("restartOf"), Run: workload.Run{
 		Engine:      workload.Engine(o.oneOf("engine", names(workload.Engines())...)),
 		Endpoint:    o.text("endpoint"),
 		Kind:        workload.Kind(o.oneOf("kind", names(workload.Kinds())...)),
@@ -43,6 +52,12 @@ func ParseRun(execution string, input []byte) (app.OpenRequest, []byte, error) {
 	}
 	if r.Run.Endpoint != "" && !endpointForm.MatchString(r.Run.Endpoint) {
 		o.fail("endpoint", `must be written <api>/<account or cluster>[/<region>], such as "sagemaker/123456789012/us-east-1"`)
+	}
+	if len(r.Previous) > sessionMax {
+		o.fail("restartOf", "must be the id of a session")
+	}
+	if at := o.text("checkpoint"); at != "" && (len(at) > checkpointMax || !checkpointForm.MatchString(at)) {
+		o.fail("checkpoint", "must be a location in S3, such as \"s3://bucket/checkpoints/\"")
 	}
 	if r.Run.MaxRuntime > session.DurationMax {
 		o.fail("maxRuntimeSeconds", "must be a whole number from 0 (not given) to 7776000 (90 days)")

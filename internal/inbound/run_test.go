@@ -17,7 +17,7 @@ const runExecution = "arn:aws:states:us-east-1:123456789012:execution:nightshift
 
 func runSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(statemachines.RunInputSchema()))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(statemachines.InputSchema(statemachines.Run)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,7 @@ var (
 	processingJob = workload.Run{Engine: workload.SageMakerProcessing, Endpoint: inSageMaker, ID: "processing-job/" + procName, MaxRuntime: 24 * time.Hour}
 	pipeline      = workload.Run{Engine: workload.SageMakerPipeline, Endpoint: inSageMaker, ID: "pipeline/nightly-features/execution/p4jn9xou8a8s"}
 	jobRun        = workload.Run{Engine: workload.EMRContainers, Endpoint: "emr-containers/123456789012/us-east-1", ID: "fd2xv7mzq8b1kwr3n5t0jy6ua/00000003b1l5c7m2p8q"}
+	notebook      = workload.Run{Engine: workload.EMRNotebook, Endpoint: "emr-notebook/123456789012/us-east-1", ID: "ex-J0M3QK7VXT2R9ZB5W1HPCDL8YNSFA", Cluster: "j-1YONHTCP3YZKC"}
 	livy          = workload.Ref{Endpoint: "livy/j-1YONHTCP3YZKC", ID: "application_1795200000000_0042"}
 )
 
@@ -155,12 +156,21 @@ var wanted = map[string]app.Message{
 	"cloudtrail-end-session/background-session-of-a-run": fact(session.RevokeBackground, "23:30:44", ana, admin, of(trainingJob.Ref())),
 	"cloudtrail-end-session/interactive-session":         fact(session.RevokeInteractive, "23:31:20", ben, admin, from(bensPortal, "identity-center")),
 	"cloudtrail-end-session/kind-not-said":               unknown("identitystore-auth.amazonaws.com/BatchDeleteSession", "23:32:01"),
-	"cloudtrail-end-session/several-runs":                unknown("identitystore-auth.amazonaws.com/BatchDeleteSession", "23:33:18"),
+	"cloudtrail-end-session/several-runs": app.Several{
+		fact(session.RevokeBackground, "23:33:18", ana, admin, of(processingJob.Ref())),
+		fact(session.RevokeBackground, "23:33:18", ana, admin, of(trainingJob.Ref())),
+	},
+	"cloudtrail-end-session/several-runs-and-one-not-named": app.Several{
+		fact(session.RevokeBackground, "23:34:20", ana, admin, of(processingJob.Ref())),
+		fact(session.RevokeBackground, "23:34:20", ana, admin, of(trainingJob.Ref())),
+		unknown("identitystore-auth.amazonaws.com/BatchDeleteSession", "23:34:20"),
+	},
 
 	"cloudtrail-job-created/training-job-by-ana":           born(trainingJob, "18:04:11", ana, ana, ""),
 	"cloudtrail-job-created/processing-job-without-a-user": born(processingJob, "18:22:05", "", studio, ""),
 	"cloudtrail-job-created/pipeline-execution-by-ben":     born(pipeline, "18:30:40", ben, ben, ""),
 	"cloudtrail-job-created/job-run-stamped":               born(jobRun, "18:41:19", "", starter, ourSession),
+	"cloudtrail-job-created/notebook-execution-by-ana":     born(notebook, "18:52:30", ana, ana, ""),
 	"cloudtrail-job-created/transform-job":                 nothing("shown as unsupported"),
 	"cloudtrail-job-created/tuning-job":                    nothing("shown as unsupported"),
 
@@ -177,12 +187,13 @@ var wanted = map[string]app.Message{
 	"sagemaker-processing-job-state-change/stopped-times-as-strings": observed(processingJob, procName, workload.Stopped, "22:19:47", "18:22:05", "18:25:34", ""),
 	"sagemaker-processing-job-state-change/failed": observed(processingJob, procName, workload.Failed, "20:02:11", "18:22:05", "18:25:34",
 		"InternalServerError: We encountered an internal error.  Please try again."),
-	"sagemaker-pipeline-execution-status-change/executing": observed(pipeline, "friday-backfill", workload.Running, "18:30:42", "18:30:41", "18:30:41", ""),
-	"sagemaker-pipeline-execution-status-change/stopping":  observed(pipeline, "friday-backfill", workload.Stopping, "22:15:31", "18:30:41", "18:30:41", ""),
-	"sagemaker-pipeline-execution-status-change/stopped":   observed(pipeline, "friday-backfill", workload.Stopped, "22:18:03", "18:30:41", "18:30:41", ""),
-	"sagemaker-pipeline-execution-status-change/succeeded": observed(pipeline, "friday-backfill", workload.Succeeded, "03:10:10", "18:30:41", "18:30:41", ""),
-	"sagemaker-pipeline-step-status-change/executing":      stepOf(observed(pipeline, "", workload.Running, "18:33:20", "", "", "step extract (Processing): Executing"), "processing-job/pipelines-p4jn9xou8a8s-extract-qk7v3d1w2e"),
-	"sagemaker-pipeline-step-status-change/stopped":        nothing("says nothing of its pipeline"),
+	"sagemaker-pipeline-execution-status-change/executing":               observed(pipeline, "friday-backfill", workload.Running, "18:30:42", "18:30:41", "18:30:41", ""),
+	"sagemaker-pipeline-execution-status-change/stopping":                observed(pipeline, "friday-backfill", workload.Stopping, "22:15:31", "18:30:41", "18:30:41", ""),
+	"sagemaker-pipeline-execution-status-change/stopped":                 observed(pipeline, "friday-backfill", workload.Stopped, "22:18:03", "18:30:41", "18:30:41", ""),
+	"sagemaker-pipeline-execution-status-change/succeeded":               observed(pipeline, "friday-backfill", workload.Succeeded, "03:10:10", "18:30:41", "18:30:41", ""),
+	"sagemaker-pipeline-execution-status-change/completed-with-failures": observed(pipeline, "friday-backfill", workload.Succeeded, "03:10:10", "18:30:41", "18:30:41", ""),
+	"sagemaker-pipeline-step-status-change/executing":                    stepOf(observed(pipeline, "", workload.Running, "18:33:20", "", "", "step extract (Processing): Executing"), "processing-job/pipelines-p4jn9xou8a8s-extract-qk7v3d1w2e"),
+	"sagemaker-pipeline-step-status-change/stopped":                      nothing("says nothing of its pipeline"),
 
 	"emr-containers-job-run-state-change/submitted": observed(jobRun, "ns-5c1f0a9e7b3d2468", workload.Pending, "18:41:33", "18:41:19", "", ""),
 	"emr-containers-job-run-state-change/running": app.RunChange{Observation: workload.Observation{
@@ -268,6 +279,12 @@ func fill(t *testing.T, m app.Message, body []byte) app.Message {
 	case app.Unrecognised:
 		m.Body = body
 		return m
+	case app.Several:
+		filled := make(app.Several, len(m))
+		for i, part := range m {
+			filled[i] = fill(t, part, body)
+		}
+		return filled
 	}
 	return m
 }

@@ -32,6 +32,15 @@ func (v states) StartExecution(ctx context.Context, in *sfn.StartExecutionInput,
 	return &sfn.StartExecutionOutput{ExecutionArn: aws.String(arn), StartDate: aws.Time(v.s.Clock.Now())}, nil
 }
 
+// DescribeExecution tells what an execution was started with.
+func (v states) DescribeExecution(_ context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error) {
+	e, err := v.s.runner.Execution(aws.ToString(in.ExecutionArn))
+	if err != nil {
+		return nil, &sfntypes.ExecutionDoesNotExist{Message: aws.String(err.Error())}
+	}
+	return &sfn.DescribeExecutionOutput{ExecutionArn: in.ExecutionArn, Input: aws.String(string(e.Input()))}, nil
+}
+
 // SendTaskSuccess releases a waiting execution.
 func (v states) SendTaskSuccess(_ context.Context, in *sfn.SendTaskSuccessInput, _ ...func(*sfn.Options)) (*sfn.SendTaskSuccessOutput, error) {
 	return &sfn.SendTaskSuccessOutput{}, tokenError(v.s.runner.SendTaskSuccess(aws.ToString(in.TaskToken), []byte(aws.ToString(in.Output))))

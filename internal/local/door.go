@@ -42,6 +42,11 @@ func (s *System) Door() http.Handler {
 	mux.HandleFunc("GET /sessions", s.getSessions)
 	mux.HandleFunc("GET /sessions/{id}", s.getSession)
 	mux.HandleFunc("GET /parked", s.getParked)
+	mux.HandleFunc("GET /proof", s.getProof)
+	people := s.console()
+	for _, at := range []string{"/api/", "GET /{$}", "GET /assets/"} {
+		mux.Handle(at, people)
+	}
 	mux.Handle("/emr-notebook", http.StripPrefix("/emr-notebook", s.Notebooks))
 	mux.Handle("/emr-notebook/", http.StripPrefix("/emr-notebook", s.Notebooks))
 	mux.Handle("/livy/", http.StripPrefix("/livy", s.Livy[Livy]))
@@ -55,7 +60,7 @@ func (s *System) Door() http.Handler {
 			return
 		}
 		refuse(w, http.StatusNotFound, fmt.Errorf("%s %s is not served; there are POST /events, POST /executions/run, GET /executions/run/{name}, "+
-			"GET /sessions, GET /sessions/{id}, GET /parked, GET /healthz, the engines under /livy/, /emr-containers/, /sagemaker/ and /emr-notebook/, "+
+			"GET /sessions, GET /sessions/{id}, GET /parked, GET /proof, GET /healthz, the page for people at GET /, its API under /api/ (GET /api/openapi.json describes it), the engines under /livy/, /emr-containers/, /sagemaker/ and /emr-notebook/, "+
 			"and at the root what the AWS CLI sends for events, stepfunctions, sagemaker, emr (notebook executions), emr-containers and sts get-caller-identity", r.Method, r.URL.Path))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +79,7 @@ func (s *System) Door() http.Handler {
 
 // methods are what the plain paths take.
 var methods = map[string]string{
-	"/healthz": "GET", "/events": "POST", "/executions/run": "POST", "/sessions": "GET", "/parked": "GET",
+	"/healthz": "GET", "/events": "POST", "/executions/run": "POST", "/sessions": "GET", "/parked": "GET", "/proof": "GET",
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net/http"
+
+	"nightshift/internal/vpc/vpcsim"
 )
 
 // stsNamespace is of STS's answers; its version is the only one there is.
@@ -37,7 +39,8 @@ type queryError struct {
 }
 
 // serveQuery serves the query protocol: STS's GetCallerIdentity, which is how
-// tools find out whose account they are in. Any other action is InvalidAction.
+// tools find out whose account they are in, and what EC2 tells of the simulated
+// network. Any other action is InvalidAction.
 func (s *System) serveQuery(w http.ResponseWriter, r *http.Request) {
 	id := w.Header().Get("X-Amzn-Requestid")
 	refuse := func(code, message string) {
@@ -49,6 +52,8 @@ func (s *System) serveQuery(w http.ResponseWriter, r *http.Request) {
 	}
 	action, version := r.PostForm.Get("Action"), r.PostForm.Get("Version")
 	switch {
+	case vpcsim.Serves(action):
+		s.EC2.ServeHTTP(w, r)
 	case action == "":
 		refuse("MissingAction", "the request must contain the parameter Action")
 	case action != "GetCallerIdentity" || version != stsVersion:

@@ -31,6 +31,7 @@ import (
 	"nightshift/internal/asl"
 	"nightshift/internal/asl/clock"
 	"nightshift/internal/cadence"
+	"nightshift/internal/cost"
 	"nightshift/internal/edge"
 	"nightshift/internal/engine/emrcontainers"
 	"nightshift/internal/engine/emrcontainers/emrcontainerssim"
@@ -47,7 +48,9 @@ import (
 	"nightshift/internal/notify"
 	"nightshift/internal/outbound"
 	"nightshift/internal/session"
+	"nightshift/internal/vpc/vpcsim"
 	"nightshift/internal/workflow"
+	"nightshift/internal/workload"
 	"nightshift/statemachines"
 )
 
@@ -99,10 +102,12 @@ type System struct {
 	EMR       *emrcontainerssim.Sim
 	SageMaker *sagemakersim.Sim
 	Notebooks *emrnotebooksim.Sim
+	EC2       *vpcsim.Sim
 	URLs      map[string]string // of the engines on loopback, by endpoint
 	Meter     *Meter
 	Portal    *Portal
 
+	emr      *emrapi.Client // for state machines' own calls
 	bus      *bus
 	runner   *asl.Runner
 	machines map[string]*asl.Machine
@@ -157,11 +162,13 @@ func New(o Options) (*System, error) {
 	}
 	s.App = &app.App{
 		Store: s.Store, Engines: engines, Identity: s.Directory,
-		Starter:   workflow.New(states{s}, machineARN(statemachines.Watch), machineARN(statemachines.Drain)),
-		Waiters:   workflow.New(states{s}, machineARN(statemachines.Watch), machineARN(statemachines.Drain)),
+		Starter: workflow.New(states{s}, machineARN(statemachines.Watch), machineARN(statemachines.Drain)),
+		Waiters: workflow.New(states{s}, machineARN(statemachines.Watch), machineARN(statemachines.Drain)),
+		Runs:    workflow.NewRuns(states{s}, machineARN(statemachines.Run)), Again: inbound.Again,
 		Announcer: notify.New(putter{s}, "nightshift", outbound.Encode),
 		Parallel:  o.Clock.Parallel, Parse: inbound.Parse, Meter: s.Meter, Log: o.Log, Now: o.Clock.Now,
 		Endpoints: []string{Livy, LivyOld, EMROnEKS, SageMaker, EMRNotebook},
+		Book:      cost.Book{Table: cost.Published(), Home: Region, Clusters: hardware()},
 	}
 	if err := s.watchPortal(); err != nil {
 		s.Close()
@@ -169,6 +176,12 @@ func New(o Options) (*System, error) {
 	}
 	s.functions()
 	return s, nil
+}
+
+// hardware is on what the simulated clusters are said to run.
+func hardware() map[string]workload.Billing {
+	three := workload.Billing{InstanceType: "m5.xlarge", Instances: 3}
+	return map[string]workload.Billing{strings.TrimPrefix(Livy, "livy/"): three, strings.TrimPrefix(LivyOld, "livy/"): three, NotebookCluster: three}
 }
 
 // watchPortal makes the portal's list of live sessions a source of truth.
@@ -189,6 +202,7 @@ func (s *System) load(histories int64) error {
 		statemachines.OpenSessionArn: functionARN("open-session"), statemachines.StartRunArn: functionARN("start-run"),
 		statemachines.ObserveEndpointArn: functionARN("observe-endpoint"), statemachines.DrainEndpointArn: functionARN("drain-endpoint"),
 		statemachines.WatchMachineArn: machineARN(statemachines.Watch), statemachines.DrainMachineArn: machineARN(statemachines.Drain),
+		statemachines.RestartSessionArn: functionARN("restart-session"), statemachines.PreflightArn: functionARN("preflight"),
 	}
 	s.machines, s.definitions = map[string]*asl.Machine{}, map[string]string{}
 	for _, name := range statemachines.Names() {
@@ -198,7 +212,7 @@ func (s *System) load(histories int64) error {
 				subs[n] = arn
 			}
 		}
-		m, err := asl.Load(statemachines.Definition(name), subs)
+		m, err := asl.Load(statemachines.Definition(name), subs, statemachines.Integrations()...)
 		if err != nil {
 			return fmt.Errorf("state machine %s: %w", name, err)
 		}
@@ -235,6 +249,8 @@ func (s *System) functions() {
 		"observe-endpoint": edge.ObserveEndpoint(s.App),
 		"drain-endpoint":   edge.DrainEndpoint(s.App),
 		"run-effects":      edge.RunEffects(s.App, s.decodeEntry),
+		"restart-session":  edge.RestartSession(s.App),
+		"preflight":        edge.Preflight(s.preflight().Check, inbound.ParseRun),
 	} {
 		s.handlers[name] = lambda.NewHandler(h)
 	}
@@ -312,7 +328,12 @@ func (s *System) Lose(body []byte) { s.bus.record(body) }
 
 // Run starts an execution of the run machine and answers its ARN.
 func (s *System) Run(name string, input []byte) (string, error) {
-	e, err := s.runner.Start(s.machines[machineARN(statemachines.Run)], machineARN(statemachines.Run), name, input)
+	return s.StartMachine(statemachines.Run, name, input)
+}
+
+// StartMachine starts an execution of a machine by its name, and answers its ARN.
+func (s *System) StartMachine(machine, name string, input []byte) (string, error) {
+	e, err := s.runner.Start(s.machines[machineARN(machine)], machineARN(machine), name, input)
 	if err != nil {
 		return "", err
 	}
@@ -384,9 +405,10 @@ func (s *System) engines() (map[string]app.Engine, error) {
 	}
 	s.Notebooks = emrnotebooksim.New(s.Clock, notebooks)
 	for _, endpoint := range []string{Livy, LivyOld} {
-		s.Livy[endpoint] = livysim.New(s.Clock, livysim.Config{})
+		s.Livy[endpoint] = livysim.New(s.Clock, livysim.Config{SkipBusy: true})
 	}
-	for endpoint, h := range map[string]http.Handler{EMROnEKS: s.EMR, SageMaker: s.SageMaker, EMRNotebook: s.Notebooks, Livy: s.Livy[Livy], LivyOld: s.Livy[LivyOld]} {
+	s.EC2 = vpcsim.New(Network())
+	for endpoint, h := range map[string]http.Handler{ec2: s.EC2, EMROnEKS: s.EMR, SageMaker: s.SageMaker, EMRNotebook: s.Notebooks, Livy: s.Livy[Livy], LivyOld: s.Livy[LivyOld]} {
 		url, err := s.serve(h)
 		if err != nil {
 			return nil, err
@@ -394,7 +416,7 @@ func (s *System) engines() (map[string]app.Engine, error) {
 		s.URLs[endpoint] = url
 	}
 	conf := aws.Config{HTTPClient: simrun.Client(), Region: Region, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
-	emr := emrapi.NewFromConfig(conf, func(o *emrapi.Options) { o.BaseEndpoint = aws.String(s.URLs[EMROnEKS]); o.Retryer = aws.NopRetryer{} })
+	s.emr = emrapi.NewFromConfig(conf, func(o *emrapi.Options) { o.BaseEndpoint = aws.String(s.URLs[EMROnEKS]); o.Retryer = aws.NopRetryer{} })
 	sm := sagemakerapi.NewFromConfig(conf, func(o *sagemakerapi.Options) {
 		o.BaseEndpoint = aws.String(s.URLs[SageMaker])
 		o.Retryer = aws.NopRetryer{}
@@ -408,7 +430,7 @@ func (s *System) engines() (map[string]app.Engine, error) {
 		clusters[endpoint] = livy.New(s.URLs[endpoint], http.DefaultClient, endpoint, s.Clock.Now)
 	}
 	return map[string]app.Engine{
-		"emr-containers": emrcontainers.New(emr, Account, Region, s.Clock.Now, VirtualCluster),
+		"emr-containers": emrcontainers.New(s.emr, Account, Region, s.Clock.Now),
 		"sagemaker":      sagemaker.New(sm, Account, Region, s.Clock.Now),
 		"emr-notebook":   emrnotebook.New(nb, Account, Region, s.Clock.Now),
 		"livy":           clusters,

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"nightshift/internal/app"
+	"nightshift/internal/proof"
 	"nightshift/internal/session"
 )
 
@@ -18,6 +19,11 @@ func cloneSession(s session.Session) session.Session {
 func cloneEntry(e app.Entry) app.Entry {
 	e.Effects = slices.Clone(e.Effects)
 	return e
+}
+
+func cloneAnchor(a proof.Anchor) proof.Anchor {
+	a.Heads = slices.Clone(a.Heads)
+	return a
 }
 
 func cloneFacts(u session.UserFacts) session.UserFacts {

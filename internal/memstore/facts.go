@@ -8,6 +8,7 @@ import (
 
 	"nightshift/internal/app"
 	"nightshift/internal/fault"
+	"nightshift/internal/proof"
 	"nightshift/internal/session"
 )
 
@@ -198,4 +199,48 @@ func (s *Store) SetMark(ctx context.Context, name string, at time.Time) error {
 		s.marks[name] = at
 	}
 	return nil
+}
+
+// PutAnchor implements app.Store. There are no gaps: an anchor whose number is
+// more than one beyond the newest is refused too.
+func (s *Store) PutAnchor(ctx context.Context, a proof.Anchor) error {
+	const op = "memstore: write anchor"
+	if err := ready(ctx, op); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch newest := int64(len(s.anchors)); {
+	case a.Seq < 1:
+		return fault.Newf(op, fault.Invalid, "its number is %d; the first is 1", a.Seq)
+	case a.Seq > newest+1:
+		return fault.Newf(op, fault.Conflict, "its number is %d; the next is %d", a.Seq, newest+1)
+	case a.Seq == newest+1:
+		s.anchors = append(s.anchors, cloneAnchor(a))
+	case s.anchors[a.Seq-1].Hash != a.Hash:
+		return fault.Newf(op, fault.Conflict, "there is another anchor %d", a.Seq)
+	}
+	return nil
+}
+
+// Anchors implements app.Store; limit below 1 is all.
+func (s *Store) Anchors(ctx context.Context, before int64, limit int) ([]proof.Anchor, bool, error) {
+	if err := ready(ctx, "memstore: read anchors"); err != nil {
+		return nil, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rest := s.anchors
+	if before > 0 {
+		rest = rest[:min(before-1, int64(len(rest)))]
+	}
+	more := limit > 0 && len(rest) > limit
+	if more {
+		rest = rest[len(rest)-limit:]
+	}
+	var out []proof.Anchor
+	for _, a := range slices.Backward(rest) {
+		out = append(out, cloneAnchor(a))
+	}
+	return out, more, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"nightshift/internal/app"
@@ -22,12 +23,13 @@ type indexes struct {
 	last map[string]time.Time // by thing: when its newest waiting change becomes visible
 	seq  int64
 
-	visible    map[string]*session.Session
-	users      map[string]*sorted[*session.Session]
-	endpoints  map[string]*sorted[*session.Session]
-	due        *sorted[*session.Session]
-	list       *sorted[*session.Session]
+	visible    map[string]*shown
+	users      map[string]*sorted[*shown]
+	endpoints  map[string]*sorted[*shown]
+	due        *sorted[*shown]
+	list       *sorted[*shown]
 	unfinished *sorted[*app.Entry]
+	changes    *sorted[*app.Entry]
 	pending    *sorted[string]
 	registry   *sorted[app.Endpoint]
 	parked     *sorted[app.Parked]
@@ -36,12 +38,13 @@ type indexes struct {
 func newIndexes() *indexes {
 	return &indexes{
 		last:       map[string]time.Time{},
-		visible:    map[string]*session.Session{},
-		users:      map[string]*sorted[*session.Session]{},
-		endpoints:  map[string]*sorted[*session.Session]{},
-		due:        newSorted[*session.Session](ascending),
-		list:       newSorted[*session.Session](descending),
+		visible:    map[string]*shown{},
+		users:      map[string]*sorted[*shown]{},
+		endpoints:  map[string]*sorted[*shown]{},
+		due:        newSorted[*shown](ascending),
+		list:       newSorted[*shown](descending),
 		unfinished: newSorted[*app.Entry](ascending),
+		changes:    newSorted[*app.Entry](ascending),
 		pending:    newSorted[string](ascending),
 		registry:   newSorted[app.Endpoint](ascending),
 		parked:     newSorted[app.Parked](descending),
@@ -106,37 +109,51 @@ func (x *indexes) settle() {
 	}
 }
 
+// shown is a session as the indexes show it. All of them share it, so that a
+// change which moves no key is one write.
+type shown = atomic.Pointer[session.Session]
+
 func (x *indexes) session(s *session.Session) {
 	x.write("S#"+s.ID, func() { x.showSession(s) })
 }
 
 func (x *indexes) showSession(s *session.Session) {
-	if old := x.visible[s.ID]; old != nil && (s.Status == session.Ended || old.Run.Endpoint != s.Run.Endpoint) {
+	k, row, wake := keyOf(s.OpenedAt, s.ID), x.visible[s.ID], s.WakeAt()
+	var old *session.Session
+	if row == nil {
+		row = &shown{}
+		x.visible[s.ID] = row
+		x.list.put(k, row)
+	} else {
+		old = row.Load()
+	}
+	row.Store(s)
+	listed, lists := old != nil && old.Status != session.Ended, s.Status != session.Ended
+	moved := listed && (!lists || old.Run.Endpoint != s.Run.Endpoint)
+	if moved {
 		remove(x.users, old.User, s.ID)
 		remove(x.endpoints, old.Run.Endpoint, s.ID)
 	}
-	x.visible[s.ID] = s
-	k := keyOf(s.OpenedAt, s.ID)
-	x.list.put(k, s)
-	if s.Status != session.Ended {
-		insert(x.users, s.User, k, s)
-		insert(x.endpoints, s.Run.Endpoint, k, s)
+	if lists && (moved || !listed) {
+		insert(x.users, s.User, k, row)
+		insert(x.endpoints, s.Run.Endpoint, k, row)
 	}
-	if wake := s.WakeAt(); wake.IsZero() {
+	switch {
+	case wake.IsZero():
 		x.due.drop(s.ID)
-	} else {
-		x.due.put(keyOf(wake, s.ID), s)
+	case old == nil || !wake.Equal(old.WakeAt()):
+		x.due.put(keyOf(wake, s.ID), row)
 	}
 }
 
-func insert(m map[string]*sorted[*session.Session], group string, k key, s *session.Session) {
+func insert(m map[string]*sorted[*shown], group string, k key, row *shown) {
 	if m[group] == nil {
-		m[group] = newSorted[*session.Session](ascending)
+		m[group] = newSorted[*shown](ascending)
 	}
-	m[group].put(k, s)
+	m[group].put(k, row)
 }
 
-func remove(m map[string]*sorted[*session.Session], group, id string) {
+func remove(m map[string]*sorted[*shown], group, id string) {
 	if m[group] == nil {
 		return
 	}
@@ -151,6 +168,9 @@ func remove(m map[string]*sorted[*session.Session], group, id string) {
 func (x *indexes) entry(e *app.Entry) {
 	id := fmt.Sprintf("%s#%020d", e.SessionID, e.Version)
 	x.write("H#"+id, func() {
+		if e.Changes() {
+			x.changes.put(keyOf(e.At, id), e)
+		}
 		if e.Done || len(e.Effects) == 0 {
 			x.unfinished.drop(id)
 			return
@@ -243,10 +263,10 @@ func page[V any](ctx context.Context, s *Store, op, index, from string, rows fun
 	return out, next, nil
 }
 
-func sessionPage(found []*session.Session, next string, err error) (app.Page, error) {
-	p := app.Page{Next: next}
-	for _, f := range found {
-		p.Sessions = append(p.Sessions, cloneSession(*f))
+func sessionPage(found []*shown, next string, err error) (app.Page, error) {
+	p := app.Page{Next: next, Sessions: make([]session.Session, len(found))}
+	for i, f := range found {
+		p.Sessions[i] = cloneSession(*f.Load())
 	}
 	return p, err
 }
@@ -257,7 +277,7 @@ func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error)
 	if err := checkID(op, "user", user); err != nil {
 		return app.Page{}, err
 	}
-	return sessionPage(page(ctx, s, op, "user", from, func() *sorted[*session.Session] { return s.index.users[user] }, nil))
+	return sessionPage(page(ctx, s, op, "user", from, func() *sorted[*shown] { return s.index.users[user] }, nil))
 }
 
 // OfEndpoint implements app.Store: oldest first.
@@ -266,14 +286,14 @@ func (s *Store) OfEndpoint(ctx context.Context, endpoint, from string) (app.Page
 	if err := checkID(op, "endpoint", endpoint); err != nil {
 		return app.Page{}, err
 	}
-	return sessionPage(page(ctx, s, op, "endpoint", from, func() *sorted[*session.Session] { return s.index.endpoints[endpoint] }, nil))
+	return sessionPage(page(ctx, s, op, "endpoint", from, func() *sorted[*shown] { return s.index.endpoints[endpoint] }, nil))
 }
 
 // Due implements app.Store: earliest first over all pages.
 func (s *Store) Due(ctx context.Context, now time.Time, from string) (app.Page, error) {
 	const op = "memstore: list sessions due"
 	bound := keyOf(now, "")
-	return sessionPage(page(ctx, s, op, "due", from, func() *sorted[*session.Session] { return s.index.due }, func(k key) bool {
+	return sessionPage(page(ctx, s, op, "due", from, func() *sorted[*shown] { return s.index.due }, func(k key) bool {
 		k.id = ""
 		return ascending(k, bound) <= 0
 	}))
@@ -282,7 +302,7 @@ func (s *Store) Due(ctx context.Context, now time.Time, from string) (app.Page, 
 // List implements app.Store: newest opening first.
 func (s *Store) List(ctx context.Context, from string) (app.Page, error) {
 	const op = "memstore: list sessions"
-	return sessionPage(page(ctx, s, op, "list", from, func() *sorted[*session.Session] { return s.index.list }, nil))
+	return sessionPage(page(ctx, s, op, "list", from, func() *sorted[*shown] { return s.index.list }, nil))
 }
 
 // Unfinished implements app.Store: oldest first. An entry without effects is
@@ -294,11 +314,29 @@ func (s *Store) Unfinished(ctx context.Context, before time.Time, from string) (
 		k.id = ""
 		return ascending(k, bound) < 0
 	})
+	return entries(found), next, err
+}
+
+// Changes implements app.Store.
+func (s *Store) Changes(ctx context.Context, since, until time.Time, from string) ([]app.Entry, string, error) {
+	const op, index = "memstore: list changes of status", "changes"
+	if from == "" { // begin as if a page had ended just before; no id is less
+		k := keyOf(since, "\x00")
+		from = cursor{Index: index, Sec: k.sec, Nsec: k.nsec, ID: k.id}.String()
+	}
+	bound := keyOf(until, "")
+	found, next, err := page(ctx, s, op, index, from, func() *sorted[*app.Entry] { return s.index.changes }, func(k key) bool {
+		return ascending(k, bound) < 0
+	})
+	return entries(found), next, err
+}
+
+func entries(found []*app.Entry) []app.Entry {
 	var out []app.Entry
 	for _, e := range found {
 		out = append(out, cloneEntry(*e))
 	}
-	return out, next, err
+	return out
 }
 
 // PendingUsers implements app.Store: longest waiting first.

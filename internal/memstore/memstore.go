@@ -12,6 +12,7 @@ import (
 
 	"nightshift/internal/app"
 	"nightshift/internal/fault"
+	"nightshift/internal/proof"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
@@ -39,6 +40,8 @@ type Store struct {
 	parked    map[string]bool
 	samples   map[string]*sample
 	marks     map[string]time.Time
+	anchors   []proof.Anchor // by number, from 1 on
+	reads     int64          // batch reads so far
 
 	index    *indexes
 	pageSize int
@@ -50,6 +53,7 @@ type Store struct {
 type record struct {
 	state   *session.Session
 	entries []*app.Entry
+	read    int64 // number of the batch read that gave it last
 }
 
 type sample struct {
@@ -174,17 +178,16 @@ func (s *Store) Sessions(ctx context.Context, ids []string) ([]session.Session, 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seen := make(map[string]bool, len(ids))
-	var out []session.Session
+	s.reads++
+	out := make([]session.Session, 0, len(ids))
 	for _, id := range ids {
 		if err := checkID(op, "session id", id); err != nil {
 			return nil, err
 		}
-		r, ok := s.sessions[id]
-		if ok && !seen[id] {
+		if r := s.sessions[id]; r != nil && r.read != s.reads {
+			r.read = s.reads
 			out = append(out, cloneSession(*r.state))
 		}
-		seen[id] = true
 	}
 	return out, nil
 }
@@ -264,11 +267,7 @@ func (s *Store) History(ctx context.Context, id string, after int64, limit int) 
 	if more {
 		rest = rest[:limit]
 	}
-	var out []app.Entry
-	for _, e := range rest {
-		out = append(out, cloneEntry(*e))
-	}
-	return out, more, nil
+	return entries(rest), more, nil
 }
 
 // Finish implements app.Store.

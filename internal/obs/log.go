@@ -12,10 +12,12 @@ import (
 // The keys of log lines. Messages are constants, what varies stands under one
 // of these.
 const (
+	KeyAnchor   = "anchor"   // its number
 	KeyEndpoint = "endpoint" // "<api>/<account or cluster>[/<region>]"
 	KeyError    = "error"    // an error's sentence
 	KeyEvent    = "event"    // name of a recorded call, such as Logout
 	KeyFunction = "function" // the folder below functions/
+	KeyHash     = "hash"     // of an anchor: a copy to compare with
 	KeyKind     = "kind"     // "<eventSource>/<eventName>" of an unrecognised event
 	KeyMessage  = "message"  // id of a queue's message
 	KeyReason   = "reason"   // why an event was parked
@@ -27,7 +29,7 @@ const (
 
 // Keys lists them.
 func Keys() []string {
-	return []string{KeyEndpoint, KeyError, KeyEvent, KeyFunction, KeyKind, KeyMessage, KeyReason, KeyRecord, KeySession, KeySource, KeyVersion}
+	return []string{KeyAnchor, KeyEndpoint, KeyError, KeyEvent, KeyFunction, KeyHash, KeyKind, KeyMessage, KeyReason, KeyRecord, KeySession, KeySource, KeyVersion}
 }
 
 // NewLogger writes lines of JSON to w, from level on. Every line carries the

@@ -42,6 +42,7 @@ type detail struct {
 	ID      string       `json:"id"`
 	At      string       `json:"at"`
 	Alert   string       `json:"alert,omitempty"`
+	Notice  string       `json:"notice,omitempty"`
 	Before  string       `json:"before,omitempty"`
 	Session *SessionView `json:"session,omitempty"`
 	Orphan  *OrphanView  `json:"orphan,omitempty"`
@@ -74,7 +75,7 @@ func Encode(a app.Announcement) (detailType string, body []byte, err error) {
 	}
 	switch a.Kind {
 	case Notice:
-		d.Before = lasting(a.Effect.Before)
+		d.Notice, d.Before = noticeName(a.Effect), lasting(a.Effect.Before)
 	case Alert:
 		d.Alert = alertName(a.Effect)
 	}

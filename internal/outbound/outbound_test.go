@@ -84,6 +84,34 @@ func ended(t *testing.T) session.Session {
 	return s
 }
 
+// late is a session whose statement will not be done when it ends.
+func late(t *testing.T) session.Session {
+	s := spark(t)
+	s.Status, s.End, s.InteractiveGone = session.Active, session.End{}, false
+	s.Progress = workload.Progress{Of: "statement 3", Fraction: 0.5, Since: at(t, "2026-11-20T18:41:30Z"), At: at(t, "2026-11-20T23:41:30Z")}
+	return s
+}
+
+// forgotten is Ana's training job, days after she went home.
+func forgotten(t *testing.T) session.Session {
+	s := training(t)
+	s.Run.Billing = workload.Billing{InstanceType: "ml.g5.xlarge", Instances: 2, Department: "marketing", CostCenter: "4711"}
+	s.Version, s.RunningSince, s.InteractiveGone, s.LeftAt = 5, s.OpenedAt, true, at(t, "2026-11-20T19:30:00Z")
+	return s
+}
+
+// said is the notice that the core makes of an event.
+func said(t *testing.T, s session.Session, e session.Event) session.Effect {
+	t.Helper()
+	for _, effect := range session.Decide(s, e, s.Policy, e.At).Effects {
+		if effect.Kind == session.Notice {
+			return effect
+		}
+	}
+	t.Fatalf("%s makes no notice", e.Kind)
+	return session.Effect{}
+}
+
 // samples are the announcements whose events stand in events/.
 func samples(t *testing.T) map[string]app.Announcement {
 	say := func(kind string, s session.Session, f session.Effect, clock string) app.Announcement {
@@ -104,6 +132,8 @@ func samples(t *testing.T) map[string]app.Announcement {
 		"session-ended/sign-out":    say(SessionEnded, ended(t), session.Effect{}, "2026-11-20T21:49:27.5Z"),
 		"notice/one-hour": say(Notice, training(t), session.Effect{Kind: session.Notice, Before: time.Hour},
 			"2026-11-27T17:04:11Z"),
+		"notice/late":      say(Notice, late(t), said(t, late(t), session.Event{Kind: session.ProgressSeen, At: late(t).Progress.At, Progress: late(t).Progress}), "2026-11-20T23:41:30Z"),
+		"notice/forgotten": say(Notice, forgotten(t), said(t, forgotten(t), session.Event{Kind: session.CostSeen, At: at(t, "2026-11-25T08:00:00Z"), Cost: 217.4}), "2026-11-25T08:00:00Z"),
 		"notice/why-it-ends": say(Notice, spark(t), session.Effect{Kind: session.Notify, Reason: string(session.CauseSignOut), Text: session.Explain(spark(t))},
 			"2026-11-20T21:49:11Z"),
 		"alert/unknown-mode": say(Alert, unknown, session.Effect{Kind: session.Alert, Reason: "mode-unknown",

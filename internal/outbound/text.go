@@ -22,7 +22,7 @@ func text(a app.Announcement) string {
 	case a.Kind == SessionEnding, a.Kind == SessionEnded:
 		return session.Explain(s)
 	case a.Kind == Notice:
-		return session.ExplainNotice(s)
+		return session.ExplainNotice(s, a.At)
 	}
 	return nameOf(s.Run) + ": " + alertName(a.Effect) + "."
 }
@@ -45,6 +45,18 @@ func limit(s session.Session) string {
 		return ""
 	}
 	return "; at the latest it ends at " + written(s.Deadline) + ", by its " + strings.ReplaceAll(string(s.DeadlineSource), "-", " ")
+}
+
+// noticeName says what a notice is about: that the end is near, that it has come,
+// or one of session's own names.
+func noticeName(e session.Effect) string {
+	switch {
+	case e.Kind == session.Notify:
+		return "ends"
+	case e.Reason == session.NoticeLate, e.Reason == session.NoticeForgotten:
+		return e.Reason
+	}
+	return "end-near"
 }
 
 // alertName is the name of what an administrator should look at.

@@ -30,6 +30,8 @@ type SessionView struct {
 	RunningSince    string           `json:"runningSince,omitempty"`
 	Activity        *ActivityView    `json:"activity,omitempty"`
 	PagedAt         string           `json:"pagedAt,omitempty"`
+	Progress        *ProgressView    `json:"progress,omitempty"`
+	LeftAt          string           `json:"leftAt,omitempty"`
 	End             *EndView         `json:"end,omitempty"`
 }
 
@@ -43,6 +45,16 @@ type RunView struct {
 	MaxRuntimeSeconds int64  `json:"maxRuntimeSeconds,omitempty"`
 	Domain            string `json:"domain,omitempty"`
 	Cluster           string `json:"cluster,omitempty"`
+	// Billing is what the run is billed by, in the names of the record.
+	Billing workload.Billing `json:"billing,omitzero"`
+}
+
+// ProgressView is how far the run's work is: fraction is 0 to 1.
+type ProgressView struct {
+	Of       string  `json:"of"`
+	Fraction float64 `json:"fraction"`
+	Since    string  `json:"since,omitempty"`
+	At       string  `json:"at,omitempty"`
 }
 
 // PolicyView is a policy as JSON; a switch is "on", "off" or "unknown".
@@ -55,6 +67,7 @@ type PolicyView struct {
 	LivyIdle                   string `json:"livyIdle,omitempty"`
 	TenantLimit                string `json:"tenantLimit,omitempty"`
 	RequireUnifiedStudioLaunch bool   `json:"requireUnifiedStudioLaunch"`
+	CostAlertUSD               int64  `json:"costAlertUsd,omitempty"`
 }
 
 // FactsView is what a session's mode was decided from; each is "on", "off" or
@@ -137,6 +150,10 @@ type EventView struct {
 	Detail            string           `json:"detail,omitempty"`
 	MaxRuntimeSeconds int64            `json:"maxRuntimeSeconds,omitempty"`
 	Cluster           string           `json:"cluster,omitempty"`
+	Until             string           `json:"until,omitempty"`
+	Billing           workload.Billing `json:"billing,omitzero"`
+	Progress          *ProgressView    `json:"progress,omitempty"`
+	CostUSD           float64          `json:"costUsd,omitempty"`
 }
 
 // RefView is the unique name of a run as JSON.
@@ -175,7 +192,7 @@ func Session(s session.Session) SessionView {
 		Policy: Policy(s.Policy), Facts: facts(s.Facts),
 		Interactive: interactive(s.Interactive), InteractiveGone: s.InteractiveGone,
 		TokenAt: written(s.TokenAt), RunningSince: written(s.RunningSince), PagedAt: written(s.PagedAt),
-		End: end(s.End),
+		Progress: progress(s.Progress), LeftAt: written(s.LeftAt), End: end(s.End),
 	}
 	if a := s.Activity; !a.At.IsZero() {
 		v.Activity = &ActivityView{At: written(a.At), Busy: a.Busy, Since: written(a.Since)}
@@ -188,6 +205,7 @@ func Run(r workload.Run) RunView {
 	return RunView{
 		Engine: string(r.Engine), Endpoint: r.Endpoint, ID: r.ID, Kind: string(r.Kind), Application: string(r.Application),
 		MaxRuntimeSeconds: int64(r.MaxRuntime.Seconds()), Domain: r.Domain, Cluster: r.Cluster,
+		Billing: r.Billing,
 	}
 }
 
@@ -197,7 +215,7 @@ func Policy(p session.Policy) PolicyView {
 		Version: p.Version, ChangedAt: written(p.ChangedAt), InstanceBackground: p.InstanceBackground.String(),
 		BackgroundDuration: lasting(p.BackgroundDuration), InteractiveDuration: lasting(p.InteractiveDuration),
 		LivyIdle: lasting(p.LivyIdle), TenantLimit: lasting(p.TenantLimit),
-		RequireUnifiedStudioLaunch: p.RequireUnifiedStudioLaunch,
+		RequireUnifiedStudioLaunch: p.RequireUnifiedStudioLaunch, CostAlertUSD: p.CostAlert,
 	}
 }
 
@@ -227,12 +245,20 @@ func event(e session.Event) EventView {
 	v := EventView{
 		ID: e.ID, Kind: string(e.Kind), At: written(e.At), Known: written(e.Known), User: e.User, By: e.By, Evidence: e.Evidence,
 		Interactive: interactive(e.Interactive), Domain: e.Domain, Since: written(e.Since), Busy: e.Busy,
-		State: string(e.State), Detail: e.Detail, MaxRuntimeSeconds: int64(e.MaxRuntime.Seconds()), Cluster: e.Cluster,
+		State: string(e.State), Detail: e.Detail, MaxRuntimeSeconds: int64(e.MaxRuntime.Seconds()), Cluster: e.Cluster, Until: written(e.Until),
+		Billing: e.Billing, Progress: progress(e.Progress), CostUSD: e.Cost,
 	}
 	if e.Run != (workload.Ref{}) {
 		v.Run = &RefView{Endpoint: e.Run.Endpoint, ID: e.Run.ID}
 	}
 	return v
+}
+
+func progress(p workload.Progress) *ProgressView {
+	if !p.Known() {
+		return nil
+	}
+	return &ProgressView{Of: p.Of, Fraction: p.Fraction, Since: written(p.Since), At: written(p.At)}
 }
 
 func facts(f session.Facts) FactsView {

@@ -9,8 +9,8 @@ import (
 )
 
 // Decide applies one event to a session. It is pure: same arguments, same
-// answer. p is the policy of now, which only S1.8 asks; everything else was
-// frozen at the opening. It never fails: inbound refuses malformed events.
+// answer. p is the policy of now, which only S1.8 and an extension ask; everything else
+// was frozen at the opening. It never fails: inbound refuses malformed events.
 func Decide(s Session, e Event, p Policy, now time.Time) Decision {
 	st := &step{s: s, e: e, p: p, now: now}
 	st.run()
@@ -81,7 +81,7 @@ func (st *step) alert(name, text string) { st.effect(Effect{Kind: Alert, Reason:
 // before tells whether the event is still to come: an idle limit does not end a
 // session in the very step that says it is busy (S2.17).
 func (st *step) clock(before bool) {
-	if st.s.Status != Active {
+	if st.s.Status != Active || st.e.Held != "" {
 		return
 	}
 	known := st.now
@@ -144,8 +144,8 @@ func (st *step) end(c Cause, e Event) {
 
 // cause writes down why the session ends (S2.7) and tells the user (S2.8).
 func (st *step) cause(c Cause, e Event) {
-	known := e.Known
-	if known.IsZero() {
+	known := latest(e.Known, st.s.RecordedAt) // a session nobody knew of had no known cause
+	if e.Known.IsZero() {
 		known = st.now
 	}
 	evidence := e.Evidence
@@ -212,7 +212,9 @@ func (st *step) userCause() {
 	case st.elsewhere():
 		st.ignored = "it names another interactive session of the user (S2.13)"
 	default:
-		st.s.InteractiveGone = st.s.InteractiveGone || st.e.Kind != RevokeBackground
+		if st.e.Kind != RevokeBackground {
+			st.left()
+		}
 		st.apply()
 	}
 }
@@ -236,7 +238,7 @@ func (st *step) interactiveExpired() {
 	case named && (!st.e.Interactive.sameSource(st.s.Interactive) || st.elsewhere()):
 		st.ignored = "it names an interactive session that is not known to be this session's"
 	default:
-		st.s.InteractiveGone = true
+		st.left()
 		st.apply()
 	}
 }
@@ -376,6 +378,7 @@ func (st *step) idleSince() {
 // before the opening: adopted runs are older than their record (S2.17).
 func (st *step) observed() {
 	st.onCluster()
+	st.billed()
 	if st.e.MaxRuntime > 0 && st.s.Run.MaxRuntime == 0 && st.s.Status == Active {
 		st.s.Run.MaxRuntime = st.e.MaxRuntime
 		st.s = st.s.withDeadline(st.now)
@@ -394,7 +397,7 @@ func (st *step) observed() {
 			st.alert("lost", "The run is gone: complete lists no longer have it, and nobody said that it ended.")
 		}
 		st.over(CauseLost)
-	case workload.Pending, workload.Stopping:
+	case workload.Pending, workload.Stopping, workload.Unknown:
 		st.ignored = "the run is " + string(st.e.State) + ": nothing to decide"
 	}
 }
@@ -421,22 +424,6 @@ func (st *step) alive() {
 		}
 	}
 	st.s.Activity = next
-}
-
-// tick: time has passed, which clock has seen to; a notice may be due (S4.6).
-func (st *step) tick() {
-	st.ignored = "nothing is due"
-	if st.s.Deadline.IsZero() {
-		return
-	}
-	left := st.s.Deadline.Sub(st.now)
-	for _, n := range slices.Backward(Notices()) {
-		if left <= n && (st.s.Noticed == 0 || n < st.s.Noticed) {
-			st.s.Noticed = n
-			st.effect(Effect{Kind: Notice, Reason: string(st.s.DeadlineSource), Before: n, Text: ExplainNotice(st.s)})
-			return
-		}
-	}
 }
 
 // askAgain: a stop is asked for until it is seen, and a person is paged when
@@ -469,11 +456,18 @@ func (st *step) onCluster() {
 	}
 }
 
-func (st *step) startAsked() {
-	if st.s.StartAskedAt.IsZero() {
-		st.s.StartAskedAt = st.e.At
+// billed notes what the run is billed by, until it is known: a start states it.
+func (st *step) billed() {
+	if st.e.Billing.Adds(st.s.Run.Billing) {
+		st.s.Run.Billing = st.e.Billing
 	}
 }
+
+// startAsked: the newest try counts. A start that the engine throttles is tried
+// for ten minutes; counted from the first try, a listing would disprove it while
+// the next one is on its way, and its run would be born of a session that has
+// ended (S2.4).
+func (st *step) startAsked() { st.s.StartAskedAt = latest(st.s.StartAskedAt, st.e.At) }
 
 // runStarted gives the session its run. While ENDING the run ends too: no run
 // escapes by being born (S2.4).
@@ -484,6 +478,7 @@ func (st *step) runStarted() {
 	}
 	st.s.Run.ID = st.e.Run.ID
 	st.onCluster()
+	st.billed()
 	if st.s.Status == Ending {
 		st.effect(Effect{Kind: Stop, Reason: string(st.s.End.Cause)})
 		return

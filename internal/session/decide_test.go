@@ -180,7 +180,7 @@ func TestNotices(t *testing.T) {
 			for _, e := range d.Effects {
 				if e.Kind == Notice {
 					notices[e.Before] = append(notices[e.Before], s.Deadline.Sub(after(at)))
-					if !strings.Contains(e.Text, s.Deadline.Format(time.RFC3339)) || !strings.Contains(e.Text, "administrator") {
+					if !strings.Contains(e.Text, Moment(s.Deadline)) || !strings.Contains(e.Text, "administrator") {
 						t.Errorf("S4.6 the notice says not when, or not where it is changed: %q", e.Text)
 					}
 				}
@@ -211,7 +211,7 @@ func TestNotices(t *testing.T) {
 	})
 	t.Run("S4.6 a deadline that moved is told of anew", func(t *testing.T) {
 		t.Parallel()
-		d := apply(openAs(t, nil), Event{Kind: Tick, At: after(6*24*time.Hour + time.Hour)})
+		d := apply(openAs(t, nil), Event{Kind: Tick, At: after(6 * 24 * time.Hour)})
 		effect(t, d, Notice)
 		d = apply(d.Next, Event{Kind: BackgroundTokenIssued, User: "u-ana", At: after(6*24*time.Hour + 2*time.Hour)})
 		want := map[time.Duration][]time.Duration{24 * time.Hour: {24 * time.Hour}, time.Hour: {time.Hour}, 15 * time.Minute: {15 * time.Minute}}

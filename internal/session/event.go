@@ -40,6 +40,11 @@ const (
 	StopAccepted     Kind = "stop-accepted"     // the engine took our stop request
 	StopRefused      Kind = "stop-refused"      // the engine refused our stop request; Detail says why
 	StopStuck        Kind = "stop-stuck"        // something keeps the run from stopping; Detail names it
+	ProgressSeen     Kind = "progress-seen"     // the engine said how far the work is
+	CostSeen         Kind = "cost-seen"         // a forgotten session has cost more than the setting
+	Extended         Kind = "extended"          // somebody asked for a later end; carries Until (S8.2)
+	UserLocked       Kind = "user-locked"       // new starts of the user are refused (S8.6)
+	UserUnlocked     Kind = "user-unlocked"
 )
 
 // Kinds lists every kind; the rule table has a row for each.
@@ -47,7 +52,8 @@ func Kinds() []Kind {
 	return []Kind{SignOut, RevokeInteractive, RevokeBackground, NotebookClosed, UserDisabled, UserEnabled, UserDeleted,
 		AccessRemoved, StopRequested, WaiterAborted, PolicyChanged, IdentityPropagationOff, BackgroundTokenIssued, IdleSince,
 		KernelStopped, ClusterTerminated, Tick, RunObserved, InteractiveExpired,
-		WaiterRegistered, StartAsked, RunStarted, StartDisproved, StopAccepted, StopRefused, StopStuck}
+		WaiterRegistered, StartAsked, RunStarted, StartDisproved, StopAccepted, StopRefused, StopStuck, ProgressSeen, CostSeen,
+		Extended, UserLocked, UserUnlocked}
 }
 
 // AboutUser says whether the event is a fact about a user: written once on the
@@ -83,6 +89,16 @@ type Event struct {
 	// "" is unknown. Left out of JSON then, so that entries written before there
 	// was such a field keep their hash.
 	Cluster string `json:",omitzero"`
+	// Billing is what the run is billed by (run-started, run-observed), Progress
+	// how far it is (progress-seen), Cost what it has cost so far in US dollars
+	// (cost-seen). Left out of JSON where unknown, as Cluster is.
+	Billing  workload.Billing  `json:",omitzero"`
+	Progress workload.Progress `json:",omitzero"`
+	Cost     float64           `json:",omitzero"`
+	// Held is why the clock ends nothing although the session is due: its record may
+	// be older than what was decided (decisions/0013). "" where nothing holds it.
+	Held  string    `json:",omitzero"`
+	Until time.Time `json:",omitzero"` // extended: the new end; user-locked: the lock's
 }
 
 // EffectKind is something to be done, in the imperative.

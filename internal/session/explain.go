@@ -1,12 +1,7 @@
 package session
 
-import (
-	"strings"
-	"time"
-)
-
 // WhereDuration says where an administrator changes the duration (S2.8).
-const WhereDuration = "An administrator changes the duration in the IAM Identity Center console: Settings, Authentication, Session duration."
+const WhereDuration = "An administrator changes the duration in the IAM Identity Center console: Settings, Authentication, Session duration (https://console.aws.amazon.com/singlesignon)."
 
 // phrase is a cause as a clause.
 func phrase(c Cause) string {
@@ -61,18 +56,12 @@ func phrase(c Cause) string {
 
 // Explain tells a user why the session ends (S2.8).
 func Explain(s Session) string {
-	run := s.Run.ID
-	if run == "" && s.End.Cause == CauseFailed {
+	if s.Run.ID == "" && s.End.Cause == CauseFailed {
 		return "Your run (" + string(s.Run.Engine) + ") was not started: " + s.End.Evidence + "."
 	}
-	if run == "" {
-		run = "still being started"
+	when := ""
+	if !s.End.Happened.IsZero() {
+		when = " (" + Moment(s.End.Happened) + ")"
 	}
-	return "Your run (" + string(s.Run.Engine) + ", " + run + ") ends because " + phrase(s.End.Cause) + ". " + WhereDuration
-}
-
-// ExplainNotice tells a user that the end is near.
-func ExplainNotice(s Session) string {
-	return "Your run (" + string(s.Run.Engine) + ", " + s.Run.ID + ") ends at " + s.Deadline.UTC().Format(time.RFC3339) +
-		", by its " + strings.ReplaceAll(string(s.DeadlineSource), "-", " ") + ". " + WhereDuration
+	return named(s) + " ends because " + phrase(s.End.Cause) + when + ". " + where(s.End.Cause)
 }

@@ -55,6 +55,7 @@ func (c *chooser) event() Event {
 	e := Event{ID: pick(c, "", "e-1", "e-2"), Kind: pick(c, Kinds()...), At: at, User: pick(c, "", "u-ana", "u-ana", "u-ana", "u-ben"), By: pick(c, "", "u-root"),
 		Interactive: pick(c, InteractiveSession{}, c.interactive()), Domain: pick(c, "d-1", "d-2"), Since: pick(c, time.Time{}, c.time()), Busy: c.next(2) == 0,
 		State: pick(c, workload.States()...), Token: "t", MaxRuntime: pick(c, 0, 0, time.Hour), Run: workload.Ref{Endpoint: "e", ID: pick(c, "r-1", "r-2")}}
+	e.Until = pick(c, time.Time{}, c.time())
 	if c.next(3) == 0 {
 		e.Kind, e.State = RunObserved, pick(c, workload.Running, workload.Idle)
 	}
@@ -314,8 +315,18 @@ func checkEffects(s Session, e Event, d Decision, fail func(string)) {
 // the one that sets it (S1.9, S1.12).
 func checkDeadline(s Session, fail func(string)) {
 	limits := map[Source]time.Time{}
+	moved := func(at time.Time) time.Time { // by an extension (S8.2)
+		if s.Extended.After(at) {
+			return s.Extended
+		}
+		return at
+	}
 	if !s.Own.At.IsZero() {
 		limits[s.Own.Source] = s.Own.At
+		record := s.Run.Engine == workload.EMRContainers || s.Run.Engine == workload.EMRNotebook
+		if record && s.TokenAt.IsZero() && (s.Mode != Interactive || s.Interactive.ExpiresAt.IsZero()) {
+			limits[s.Own.Source] = moved(s.Own.At)
+		}
 	}
 	if !s.RunningSince.IsZero() {
 		if s.Run.MaxRuntime > 0 {
@@ -330,7 +341,7 @@ func checkDeadline(s Session, fail func(string)) {
 		}
 	}
 	if s.Policy.TenantLimit > 0 {
-		limits[SourceTenant] = s.OpenedAt.Add(s.Policy.TenantLimit)
+		limits[SourceTenant] = moved(s.OpenedAt.Add(s.Policy.TenantLimit))
 	}
 	if len(limits) == 0 && (s.DeadlineSource != SourceNone || !s.Deadline.IsZero()) {
 		fail("S1.12 a deadline without a limit")

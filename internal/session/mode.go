@@ -206,21 +206,9 @@ func ownLimit(mode Mode, openedAt time.Time, i InteractiveSession, p Policy) (Li
 // withDeadline sets the earliest of all limits; ties go to the first in this
 // order (S1.12).
 func (s Session) withDeadline(now time.Time) Session {
-	limits := []Limit{s.Own}
-	if !s.RunningSince.IsZero() {
-		if s.Run.MaxRuntime > 0 {
-			limits = append(limits, Limit{s.RunningSince.Add(s.Run.MaxRuntime), SourceMaxRuntime})
-		}
-		if engineCap := s.Run.Engine.Cap(); engineCap > 0 {
-			limits = append(limits, Limit{s.RunningSince.Add(engineCap), SourceEngine})
-		}
-	}
-	if s.Policy.TenantLimit > 0 {
-		limits = append(limits, Limit{s.OpenedAt.Add(s.Policy.TenantLimit), SourceTenant})
-	}
 	first := Limit{Source: SourceNone}
-	for _, l := range limits {
-		if !l.At.IsZero() && (first.At.IsZero() || l.At.Before(first.At)) {
+	for _, l := range s.Limits() {
+		if first.At.IsZero() || l.At.Before(first.At) {
 			first = l
 		}
 	}

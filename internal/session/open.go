@@ -28,9 +28,13 @@ func Open(o Opening, p Policy, u UserFacts, now time.Time) Decision {
 	facts.Instance = p.InstanceBackground
 	mode, why := decideMode(facts, o.Run, p)
 	own, reason := ownLimit(mode, o.At, o.Interactive, p)
+	// The cost alert is read from the policy of now, as it stops nothing; frozen it
+	// would only make every write of the session dearer.
+	frozen := p
+	frozen.CostAlert = 0
 	st := &step{p: p, now: now, s: Session{
 		ID: o.ID, User: o.User, Run: o.Run, Status: Active, Mode: mode, Origin: o.Origin, Previous: o.Previous,
-		OpenedAt: o.At, RecordedAt: now, Policy: p, Facts: facts, Interactive: o.Interactive,
+		OpenedAt: o.At, RecordedAt: now, Policy: frozen, Facts: facts, Interactive: o.Interactive,
 		Why: append(why, reason), Own: own, DeadlineSource: SourceNone,
 	}}
 	st.s = st.s.withDeadline(now)

@@ -15,6 +15,13 @@ const (
 	LivyIdleDefault            = 8 * time.Hour
 )
 
+// CostAlertDefault is above which cost a forgotten session is told of, in US
+// dollars; CostAlertMax bounds the setting.
+const (
+	CostAlertDefault = 100
+	CostAlertMax     = 1_000_000
+)
+
 // Policy is what an administrator has set. A session keeps the one it was
 // opened under.
 type Policy struct {
@@ -26,6 +33,8 @@ type Policy struct {
 	LivyIdle                   time.Duration
 	TenantLimit                time.Duration // 0: none
 	RequireUnifiedStudioLaunch bool
+	ChangedBy                  string // who set it; "" is unknown
+	CostAlert                  int64  // US dollars: a forgotten session that has cost more is told of (S4.6); 0: none is
 }
 
 // DefaultPolicy is what holds where nothing was set: the instance switch is
@@ -35,6 +44,7 @@ func DefaultPolicy() Policy {
 		BackgroundDuration:  BackgroundDurationDefault,
 		InteractiveDuration: InteractiveDurationDefault,
 		LivyIdle:            LivyIdleDefault,
+		CostAlert:           CostAlertDefault,
 	}
 }
 
@@ -46,7 +56,8 @@ func CheckDuration(field string, d time.Duration) error {
 	return nil
 }
 
-// Validate checks every duration; TenantLimit 0 means none.
+// Validate checks every duration and the cost; TenantLimit 0 and CostAlert 0
+// mean none.
 func (p Policy) Validate() error {
 	for _, c := range []struct {
 		field string
@@ -63,6 +74,9 @@ func (p Policy) Validate() error {
 		if err := CheckDuration(c.field, c.value); err != nil {
 			return err
 		}
+	}
+	if p.CostAlert < 0 || p.CostAlert > CostAlertMax {
+		return fmt.Errorf("costAlert: %d is outside the allowed range of 0 (no alert) to %d US dollars", p.CostAlert, CostAlertMax)
 	}
 	return nil
 }

@@ -123,8 +123,8 @@ func TestTableIsTotal(t *testing.T) {
 			t.Errorf("%s has %d rules for %d kinds", st, len(rules[st]), len(Kinds()))
 		}
 	}
-	if len(rules) != len(statuses) || pairs != 3*26 {
-		t.Errorf("%d statuses, %d pairs; want 3 and 78", len(rules), pairs)
+	if len(rules) != len(statuses) || pairs != 3*31 {
+		t.Errorf("%d statuses, %d pairs; want 3 and 93", len(rules), pairs)
 	}
 	t.Logf("%d pairs of status and kind, each with a rule", pairs)
 }
@@ -161,8 +161,8 @@ func TestEveryPairAnswers(t *testing.T) {
 			}
 		}
 	}
-	if len(answered) != 78 {
-		t.Errorf("%d pairs were tried, want 78", len(answered))
+	if len(answered) != 93 {
+		t.Errorf("%d pairs were tried, want 93", len(answered))
 	}
 }
 
@@ -349,6 +349,13 @@ func TestS1_4Bounds(t *testing.T) {
 			if err != nil && !namesRange(err.Error(), field) {
 				t.Errorf("%s %s: %q names not the field and the range", field, d, err)
 			}
+		}
+	}
+	for cost, fine := range map[int64]bool{-1: false, 0: true, 1: true, CostAlertMax: true, CostAlertMax + 1: false} {
+		p := DefaultPolicy()
+		p.CostAlert = cost
+		if err := p.Validate(); (err == nil) != fine || err != nil && !strings.Contains(err.Error(), "costAlert") {
+			t.Errorf("S4.6 a cost alert of %d dollars: %v", cost, err)
 		}
 	}
 	if p := DefaultPolicy(); p.Validate() != nil || p.BackgroundDuration != 7*24*time.Hour || p.InteractiveDuration != 8*time.Hour || p.LivyIdle != 8*time.Hour ||

@@ -174,6 +174,7 @@ type Session struct {
 	Own            Limit     // the limit of the session's mode: background or interactive
 	Deadline       time.Time // earliest of all limits; zero: none
 	DeadlineSource Source
+	Extended       time.Time // until when an extension moved the limits that are ours; zero: never (S8.2)
 	RunningSince   time.Time // earliest sighting of RUNNING or IDLE
 	Activity       Activity
 
@@ -182,13 +183,18 @@ type Session struct {
 	InteractiveGone bool      // the interactive session it was opened under is known to be over
 	TokenAt         time.Time // newest background token seen
 
-	StartAskedAt time.Time // start-run is about to call, or has called, the engine
+	StartAskedAt time.Time // start-run is about to call, or has called, the engine: the newest try
 	Waiter       string    // task token of the run execution that waits; the newest wins
 	End          End
 	PagedAt      time.Time
-	Noticed      time.Duration // the shortest notice already given before the deadline
+	Noticed      time.Duration // the shortest notice already given before the deadline, or too late to be given
 	Head         string        // hash of the newest history entry
 	Recent       []string      // ids of the newest events applied, oldest first, at most RecentMax
+
+	Progress   workload.Progress // newest that was written down; small steps are not
+	LeftAt     time.Time         // newest sign-out of the user, or end of the interactive session, that it outlived
+	LateAt     time.Time         // when the user was told that it will probably not finish; zero: not told
+	CostToldAt time.Time         // when it was told that it is forgotten and dear (S4.6); zero: not told
 }
 
 // RecentMax bounds Session.Recent. A duplicate that arrives more than this many

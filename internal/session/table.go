@@ -146,6 +146,11 @@ var rules = map[Status]map[Kind]rule{
 		StopAccepted:           ignore("nothing was asked to stop"),
 		StopRefused:            ignore("nothing was asked to stop"),
 		StopStuck:              ignore("nothing was asked to stop"),
+		ProgressSeen:           (*step).progressSeen,
+		CostSeen:               (*step).costSeen,
+		Extended:               (*step).extended,
+		UserLocked:             ignore(lockIsForStarts),
+		UserUnlocked:           ignore(lockIsForStarts),
 	},
 	Ending: {
 		SignOut:                alreadyEnding,
@@ -174,6 +179,11 @@ var rules = map[Status]map[Kind]rule{
 		StopAccepted:           (*step).stopAccepted,
 		StopRefused:            (*step).stopRefused,
 		StopStuck:              (*step).stopStuck,
+		ProgressSeen:           alreadyEnding,
+		CostSeen:               alreadyEnding,
+		Extended:               alreadyEnding,
+		UserLocked:             alreadyEnding,
+		UserUnlocked:           alreadyEnding,
 	},
 	Ended: everyKind(ignore("the session has ended; nothing changes it any more (S2.3)")),
 }

@@ -2,9 +2,6 @@ package session
 
 import "time"
 
-// Notices are how long before the end the user is told (S4.6), longest first.
-func Notices() []time.Duration { return []time.Duration{24 * time.Hour, time.Hour, 15 * time.Minute} }
-
 // PageAfter is how long a stop may stay unconfirmed before a person is paged
 // (S2.6).
 const PageAfter = 5 * time.Minute

@@ -80,6 +80,8 @@ var cases = []struct {
 	{"crash between commit and effect: unfinished until Finish", unfinished},
 	{"history: gapless, paged, chained", historyChain},
 	{"history: the hash survives the round trip", hashSurvives},
+	{"changes: of a session's status, in a time, each once (S8.4)", changes},
+	{"anchors: kept once, newest first (S8.4)", anchors},
 	{"endpoint: PutEndpoint and Wake lose nothing of each other", endpoints},
 	{"endpoint: concurrent Wake adds all", wakeRace},
 	{"user: conflicts and pending", users},
@@ -119,18 +121,18 @@ func opening(t *testing.T, id string, edit ...func(*session.Session)) app.Openin
 	for _, e := range edit {
 		e(&s)
 	}
-	return app.Opening{Session: s, Entry: entry(t, s, "")}
+	return app.Opening{Session: s, Entry: entry(t, s, app.Entry{})}
 }
 
 // entry makes the sealed entry of a session's version.
-func entry(t *testing.T, s session.Session, previous string) app.Entry {
+func entry(t *testing.T, s session.Session, previous app.Entry) app.Entry {
 	t.Helper()
 	return seal(t, app.Entry{
-		SessionID: s.ID, Version: s.Version, At: base.Add(time.Duration(s.Version) * time.Second), To: s.Status, Mode: s.Mode,
+		SessionID: s.ID, Version: s.Version, At: base.Add(time.Duration(s.Version) * time.Second), From: previous.To, To: s.Status, Mode: s.Mode,
 		Deadline: s.Deadline, Source: s.DeadlineSource, Cause: s.End.Cause,
 		Event:    session.Event{Kind: session.Tick, At: base},
 		Effects:  []session.Effect{{Kind: session.Watch}},
-		Previous: previous,
+		Previous: previous.Hash,
 	})
 }
 
@@ -151,7 +153,7 @@ func following(t *testing.T, s session.Session, previous app.Entry, edit ...func
 	for _, e := range edit {
 		e(&s)
 	}
-	return app.Commit{Next: s, Entry: entry(t, s, previous.Hash)}
+	return app.Commit{Next: s, Entry: entry(t, s, previous)}
 }
 
 func withRun(id string) func(*session.Session) {

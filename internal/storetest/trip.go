@@ -151,14 +151,14 @@ func everySessionField(t *testing.T, s suite) {
 	f := &filler{}
 	first := filled[session.Session](t, f)
 	first.Version = 1
-	s.mustOpen(t, app.Opening{Session: first, Entry: entry(t, first, "")})
+	s.mustOpen(t, app.Opening{Session: first, Entry: entry(t, first, app.Entry{})})
 	wantEqual(t, "the opened session", must[session.Session](t)(s.Store.Session(s.ctx, first.ID)), first)
 
 	second := filled[session.Session](t, f) // all other values, but for what is frozen
 	second.ID, second.Version, second.User, second.Origin = first.ID, 2, first.User, first.Origin
 	second.OpenedAt, second.RecordedAt = first.OpenedAt, first.RecordedAt
 	second.Policy, second.Facts, second.Interactive = first.Policy, first.Facts, first.Interactive
-	s.mustCommit(t, app.Commit{Next: second, Entry: entry(t, second, "")})
+	s.mustCommit(t, app.Commit{Next: second, Entry: entry(t, second, app.Entry{})})
 	wantEqual(t, "the committed session", must[session.Session](t)(s.Store.Session(s.ctx, first.ID)), second)
 	s.Settle()
 	wantEqual(t, "the listed session", everything(t, s.list()), []session.Session{second})

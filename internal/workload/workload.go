@@ -82,6 +82,11 @@ const (
 	Gone      State = "GONE"
 )
 
+// Unknown stands where the engine's word for a state is none that we know: the run
+// is there, and neither over nor, as far as anybody knows, at work. It is no state a
+// run passes through.
+const Unknown State = "UNKNOWN"
+
 // States lists every state.
 func States() []State {
 	return []State{Pending, Running, Idle, Stopping, Succeeded, Stopped, Failed, Gone}
@@ -111,6 +116,7 @@ type Run struct {
 	MaxRuntime  time.Duration // MaxRuntimeInSeconds; 0 is not given
 	Domain      string        // SageMaker domain id; "" is unknown
 	Cluster     string        // EMR notebook executions: id of the cluster that executes it; "" is unknown. A Livy run's endpoint names its own
+	Billing     Billing       // what it is billed by, as its start or its engine says; zero is unknown
 }
 
 // Ref is the run's unique name.
@@ -130,6 +136,7 @@ type Observation struct {
 	Detail       string    // the engine's own words: failure reason, state details
 	PartOf       string    // id of the run, on the same endpoint, that this one is a part of (a pipeline's job); "" is none
 	Stuck        string    // what keeps a run that is STOPPING from stopping, by name; "" is nothing known
+	Progress     Progress  // how far its work is, where the engine says so; zero: it does not
 }
 
 // Activity is what statements tell about a Livy session.

@@ -33,6 +33,8 @@ type Clock struct {
 	seq     uint64
 	closed  bool
 
+	serial *serial // nil: chains run at once
+
 	speed  float64 // virtual seconds a real second; 0: as fast as possible
 	real   func() time.Time
 	anchor time.Time // real time at which now was set; only with speed
@@ -62,6 +64,10 @@ func (c *Clock) Now() time.Time {
 
 // Go runs fn as a chain of its own.
 func (c *Clock) Go(fn func()) {
+	if c.serial != nil {
+		c.serial.add(fn)
+		return
+	}
 	c.Enter()
 	go func() {
 		defer c.Leave()
@@ -142,6 +148,7 @@ type Signal struct {
 	c       *Clock
 	fired   bool
 	waiting chan struct{}
+	chain   *chain // that waits, on a serial clock
 	timer   *timer
 }
 
@@ -161,16 +168,21 @@ func (s *Signal) Fire() {
 
 // wake hands the waiter a token; the clock's lock is held.
 func (s *Signal) wake() {
-	if s.waiting == nil {
+	if s.waiting == nil && s.chain == nil {
 		return
 	}
-	close(s.waiting)
-	s.waiting = nil
 	delete(s.c.waiting, s)
 	if s.timer != nil && s.timer.index >= 0 {
 		heap.Remove(&s.c.timers, s.timer.index)
 	}
 	s.timer = nil
+	if s.chain != nil {
+		s.c.serial.ready = append(s.c.serial.ready, s.chain)
+		s.chain = nil
+		return
+	}
+	close(s.waiting)
+	s.waiting = nil
 	s.c.held++
 	s.c.changed.Broadcast()
 }
@@ -190,24 +202,36 @@ func (s *Signal) Wait(d time.Duration) (fired bool, err error) {
 		c.mu.Unlock()
 		return fired, nil
 	}
-	ch := make(chan struct{})
-	s.waiting = ch
 	c.waiting[s] = struct{}{}
 	if d > 0 {
 		c.seq++
 		s.timer = &timer{at: c.now.Add(d), seq: c.seq, signal: s}
 		heap.Push(&c.timers, s.timer)
 	}
+	if c.serial != nil {
+		s.chain = c.serial.running()
+		c.mu.Unlock()
+		s.chain.rest()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return s.fired, c.ended()
+	}
+	ch := make(chan struct{})
+	s.waiting = ch
 	c.held--
 	c.changed.Broadcast()
 	c.mu.Unlock()
 	<-ch
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return s.fired, c.ended()
+}
+
+func (c *Clock) ended() error {
 	if c.closed {
-		return s.fired, ErrClosed
+		return ErrClosed
 	}
-	return s.fired, nil
+	return nil
 }
 
 // RunUntil moves the clock until it shows end and nothing runs, or until it is
@@ -235,6 +259,9 @@ func (c *Clock) run(within func(time.Time) bool, end time.Time) {
 			c.changed.Wait()
 			continue
 		}
+		if c.serial != nil && c.serial.step(&c.mu) {
+			continue
+		}
 		target := end
 		if len(c.timers) > 0 && within(c.timers[0].at) {
 			target = c.timers[0].at
@@ -247,9 +274,15 @@ func (c *Clock) run(within func(time.Time) bool, end time.Time) {
 		if target.After(c.now) {
 			c.now = target
 		}
-		if len(c.timers) > 0 && !c.timers[0].at.After(c.now) {
+		for len(c.timers) > 0 && !c.timers[0].at.After(c.now) {
 			heap.Pop(&c.timers).(*timer).signal.wake()
+			if c.serial == nil {
+				break // its chain has run before the next timer of this moment fires
+			}
 		}
+	}
+	if c.serial != nil {
+		c.serial.finish(&c.mu)
 	}
 }
 
@@ -301,6 +334,9 @@ func (c *Clock) Close() {
 		s.wake()
 	}
 	c.changed.Broadcast()
+	if c.serial != nil {
+		c.serial.finish(&c.mu)
+	}
 }
 
 type timer struct {

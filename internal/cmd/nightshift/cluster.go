@@ -20,8 +20,10 @@ func clusterCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cluster",
 		Short: "Write or check what an EMR cluster needs for user background sessions",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  nightshift cluster render --part classifications
+  nightshift cluster check security-configuration.json --release emr-7.12.0`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(clusterRenderCommand(), clusterCheckCommand())
 	return c
@@ -41,11 +43,11 @@ func clusterRenderCommand() *cobra.Command {
   role-policy, role-trust the role of EMR's Identity Center application`,
 		Example: `  nightshift cluster render --role arn:aws:iam::123456789012:role/emr-idc --certificates s3://bucket/certs.zip
   nightshift cluster render --part classifications --idle 8h`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := renderCluster(part, s, profile, idle)
 			if err != nil {
-				return err
+				return asUsage(err) // all it is made of are flags
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), string(text))
 			return nil
@@ -70,7 +72,7 @@ func renderCluster(part string, s cluster.Settings, profile string, idle time.Du
 		return cluster.Render(s)
 	case "classifications":
 		if idle < 15*time.Minute || idle > 90*24*time.Hour {
-			return nil, fmt.Errorf("--idle: %s is not allowed; it must be from 15m to 2160h (90 days)", idle)
+			return nil, usage("--idle: %s is not allowed; it must be from 15m to 2160h (90 days)", idle)
 		}
 		return json.MarshalIndent(cluster.Classifications(idle), "", "  ")
 	case "creator-policy":
@@ -79,11 +81,11 @@ func renderCluster(part string, s cluster.Settings, profile string, idle time.Du
 		return cluster.RolePolicy(), nil
 	case "role-trust":
 		if profile == "" {
-			return nil, fmt.Errorf("--instance-profile-role: it is missing; give the ARN of the role that may assume this one")
+			return nil, usage("--instance-profile-role: it is missing; give the ARN of the role that may assume this one")
 		}
 		return cluster.RoleTrust(profile), nil
 	}
-	return nil, fmt.Errorf("--part: %q is not allowed; it must be security-configuration, classifications, creator-policy, role-policy or role-trust", part)
+	return nil, usage("--part: %q is not allowed; it must be security-configuration, classifications, creator-policy, role-policy or role-trust", part)
 }
 
 func clusterCheckCommand() *cobra.Command {
@@ -102,7 +104,7 @@ Exit status: 0 nothing is wrong, 1 something is, 3 nothing is known to be wrong 
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := readDocument(cmd, args[0])
 			if err != nil {
-				return err
+				return asUsage(err)
 			}
 			conf, err := cluster.Read(text)
 			if err != nil {
@@ -121,11 +123,11 @@ Exit status: 0 nothing is wrong, 1 something is, 3 nothing is known to be wrong 
 			if classifications != "" {
 				text, err := readDocument(cmd, classifications)
 				if err != nil {
-					return err
+					return asUsage(err)
 				}
 				k.Classifications = []cluster.Classification{}
 				if err := json.Unmarshal(text, &k.Classifications); err != nil {
-					return fmt.Errorf("--classifications: %s is not a JSON list of configuration objects: %w", classifications, err)
+					return usage("--classifications: %s is not a JSON list of configuration objects: %w", classifications, err)
 				}
 			}
 			return answerFindings(cmd.OutOrStdout(), cluster.Check(conf, k), asJSON)
@@ -150,7 +152,7 @@ func parseTri(flag, text string) (session.Tri, error) {
 	case "unknown", "":
 		return session.Unknown, nil
 	}
-	return session.Unknown, fmt.Errorf("%s: %q is not allowed; it must be on, off or unknown", flag, text)
+	return session.Unknown, usage("%s: %q is not allowed; it must be on, off or unknown", flag, text)
 }
 
 // readDocument reads a file, "-" for standard input, of at most documentMax.

@@ -57,10 +57,10 @@ func TestS7_1ClusterCommands(t *testing.T) {
 		{"off", off, []string{"check", "-"}, 1, "failure  background-sessions"},
 		{"not told", conf, []string{"check", "-", "--release", "emr-7.11.0", "--primary-nodes", "1", "--classifications", file}, 3, "unknown  release"},
 		{"JSON", off, []string{"check", "-", "--json"}, 1, `"result": "failure"`},
-		{"no file", "", []string{"check", "/nowhere.json"}, 1, ""},
-		{"no part", "", []string{"render", "--part", "all"}, 1, ""},
-		{"idle too short", "", []string{"render", "--part", "classifications", "--idle", "14m"}, 1, ""},
-		{"no such word", conf, []string{"check", "-", "--bootstrap", "yes"}, 1, ""},
+		{"no file", "", []string{"check", "/nowhere.json"}, 2, ""},
+		{"no part", "", []string{"render", "--part", "all"}, 2, ""},
+		{"idle too short", "", []string{"render", "--part", "classifications", "--idle", "14m"}, 2, ""},
+		{"no such word", conf, []string{"check", "-", "--bootstrap", "yes"}, 2, ""},
 	} {
 		out, said, status := command(t, clusterCommand(), c.in, c.args...)
 		if status != c.status || !strings.Contains(out, c.says) || (status != 0 && said == "") {

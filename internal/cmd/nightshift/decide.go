@@ -28,7 +28,7 @@ func decideCommand() *cobra.Command {
 answer a line, and starts nothing. A line in error is answered with
 {"id":…,"error":"…"}; the others are still answered, and the exit status is 1.`,
 		Example: `  nightshift decide < cases.jsonl`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return decide(cmd.InOrStdin(), cmd.OutOrStdout())
 		},

@@ -370,7 +370,7 @@ func TestDecideCommand(t *testing.T) {
 		{"good lines", oneLine(example) + "\n" + oneLine(example) + "\n", []string{"decide"}, 0, 2},
 		{"a line in error among good ones", oneLine(example) + "\n{\"id\":\"bad\"}\n" + oneLine(example) + "\n", []string{"decide"}, 1, 3},
 		{"nothing", "", []string{"decide"}, 0, 0},
-		{"an argument that is not taken", "", []string{"decide", "file.json"}, 1, 0},
+		{"an argument that is not taken", "", []string{"decide", "file.json"}, 2, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

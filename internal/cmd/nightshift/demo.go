@@ -25,7 +25,7 @@ revoked, run out of time; events come late, twice, broken or never; engines
 throttle and fall over. Then it prints a verdict on each session, computed from
 what the simulated engines saw. The exit status is 0 only if every verdict holds.`,
 		Example: "  nightshift demo\n  nightshift demo --json\n  nightshift demo --speed 3600   # an hour a second",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkSpeed(speed, true); err != nil {
 				return err
@@ -48,9 +48,9 @@ func checkSpeed(speed float64, fast bool) error {
 	case speed >= 0.1 && speed <= speedMax:
 		return nil
 	case fast:
-		return fmt.Errorf("--speed: %g is not allowed; it must be 0 (as fast as possible) or from 0.1 to %d virtual seconds a second", speed, speedMax)
+		return usage("--speed: %g is not allowed; it must be 0 (as fast as possible) or from 0.1 to %d virtual seconds a second", speed, speedMax)
 	}
-	return fmt.Errorf("--speed: %g is not allowed; it must be from 0.1 to %d virtual seconds a second", speed, speedMax)
+	return usage("--speed: %g is not allowed; it must be from 0.1 to %d virtual seconds a second", speed, speedMax)
 }
 
 func demo(out io.Writer, asJSON bool, speed float64, now func() time.Time) error {
@@ -106,8 +106,8 @@ func demo(out io.Writer, asJSON bool, speed float64, now func() time.Time) error
 	} else {
 		summary += "NOT every verdict holds."
 	}
-	line(map[string]any{"type": "summary", "ok": result.OK(), "sessions": sessions, "checks": len(result.Checks), "seconds": now().Sub(began).Seconds()},
-		"\n"+summary+fmt.Sprintf(" Played in %.1f s.\n", now().Sub(began).Seconds()))
+	line(map[string]any{"type": "summary", "ok": result.OK(), "sessions": sessions, "checks": len(result.Checks), "proof": result.Proof, "seconds": now().Sub(began).Seconds()},
+		"\n"+summary+fmt.Sprintf(" Played in %.1f s.\nProof, from the hash-chained records alone: %s.\n", now().Sub(began).Seconds(), result.Proof))
 	if failed == nil && !result.OK() {
 		failed = fmt.Errorf("at least one verdict does not hold; the table says which")
 	}

@@ -2,37 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"nightshift/internal/finding"
 )
-
-// The exit statuses of commands that check something; every other error is 1.
-const (
-	exitFailure = 1 // something is wrong
-	exitUnknown = 3 // nothing is known to be wrong, but something could not be told
-)
-
-// statusError is an error with an exit status of its own.
-type statusError struct {
-	error
-	status int
-}
-
-// statusOf is the exit status for what a command answered.
-func statusOf(err error) int {
-	var s statusError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &s):
-		return s.status
-	}
-	return exitFailure
-}
 
 // answerFindings prints findings, worst last within each check's own order, and
 // answers the error whose exit status says the worst of them.

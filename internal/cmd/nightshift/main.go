@@ -1,13 +1,15 @@
-// Command nightshift is Nightshift's command line: the pure decision, the demo
-// and the local system. It wires; it decides nothing itself.
+// Command nightshift is Nightshift's command line: for people who look after
+// sessions, here or in an AWS account, and for the local system, the demo and the
+// pure decision. It wires; it decides nothing itself.
 package main
 
 import (
+	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
-
-	"github.com/spf13/cobra"
 )
 
 func main() {
@@ -17,15 +19,27 @@ func main() {
 	}
 }
 
-func run(args []string) error {
-	root := &cobra.Command{
-		Use:           "nightshift",
-		Short:         "Let long AWS work go on after sign-out where policy allows it, and stop it in time where not",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+func run(args []string) error { return execute(context.Background(), args, outside()) }
+
+// outside is the terminal, or what stands for it, that this process was given.
+func outside() *terminal {
+	t := &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, width: columnsOf(os.Stdout), getenv: os.Getenv, now: time.Now, wait: wait, key: rand.Text}
+	t.live = columnsOf(os.Stderr) > 0 && t.getenv("TERM") != "dumb"
+	t.asks = columnsOf(os.Stdin) > 0 && columnsOf(os.Stderr) > 0
+	t.colour = t.width > 0 && t.getenv("NO_COLOR") == "" && t.getenv("TERM") != "dumb"
+	if n, err := strconv.Atoi(t.getenv("COLUMNS")); err == nil && n > 0 {
+		t.width = n
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCommand(time.Now), upCommand(time.Now), decideCommand(), clusterCommand())
-	root.SetArgs(args)
-	return root.Execute()
+	return t
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -40,13 +40,13 @@ running is seen gone, and its session ends as lost, some ten minutes of its cloc
 later. Names of executions and jobs that were used stay used.`,
 		Example: "  nightshift up\n  nightshift up --listen 127.0.0.1:4600 --speed 60   # a minute a second\n" +
 			"  nightshift up --dynamodb http://127.0.0.1:8000     # records that survive it",
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkSpeed(o.speed, false); err != nil {
 				return err
 			}
 			if cmd.Flags().Changed("table") && o.dynamodb == "" {
-				return errors.New("--table: it names a table of the engine that --dynamodb names; give both or neither")
+				return usage("--table: it names a table of the engine that --dynamodb names; give both or neither")
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -88,7 +88,7 @@ func (o upOptions) records(ctx context.Context, now time.Time) (app.Store, time.
 func up(ctx context.Context, out, errOut io.Writer, o upOptions, now func() time.Time) error {
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
-		return fmt.Errorf("--listen: %q is not allowed; it must be host:port, such as 127.0.0.1:4600", o.listen)
+		return usage("--listen: %q is not allowed; it must be host:port, such as 127.0.0.1:4600", o.listen)
 	}
 	l, err := net.Listen("tcp", o.listen)
 	if err != nil {

@@ -16,6 +16,7 @@
 //	PARKED#<event>          PARKED              an event that could not be used; expires
 //	SAMPLE#<kind>           SAMPLE              count and first body of an unrecognised kind; expires
 //	MARK#<name>             MARK                a named moment
+//	ANCHOR                  A#<20 digits>       an anchor: a head over all chains; never changed
 //
 // The four indexes hold keys only: they say where to look, the table says what
 // is there. So a commit that moves no key writes to no index.
@@ -29,17 +30,19 @@
 //	gsi2   E#<endpoint>               opened                sessions not ENDED, of one endpoint
 //	gsi3   DUE#<shard>                wake at               sessions the clock matters to
 //	gsi4   LIST#<shard>               opened                every session
+//	gsi4   CHANGE#<shard>             entry's time          entries that changed a session's status
 //
 // A sort key is a moment of fixed width and a hash of pk and sk, which makes it
 // unique: it alone says where a page ended.
 //
-// UNFINISHED, DUE and LIST are written with every session and are spread over
-// shards, by a hash of the session; PENDING, ENDPOINTS and PARKED are written by
+// UNFINISHED, DUE, LIST and CHANGE are written with every session and are spread
+// over shards, by a hash of the session; PENDING, ENDPOINTS and PARKED are written by
 // people and by mistakes, so one partition is enough. A list reads an index
 // (eventually), then the items it names from the table (strongly), because what
 // is decided must be decided on what is there; it asks all its shards at once.
-// Ended sessions leave every list but LIST: what is listed each minute does not
-// grow with the years.
+// Ended sessions leave every list but LIST and CHANGE: what is listed each minute
+// does not grow with the years. CHANGE is read by its time only: it says what the
+// next anchor names, and what a proof of a period is made of.
 //
 // # Attributes
 //
@@ -56,12 +59,12 @@
 // units (4 KB each, strongly; half of one, eventually). The items of the session
 // here are below 1 KB each; each KB more costs what each write of it does.
 //
-//	Open                                   6 table, 2 gsi1, 1 gsi2, 1 gsi3, 1 gsi4
-//	Open, the run is known                 8 table, 2 gsi1, 1 gsi2, 1 gsi3, 1 gsi4
+//	Open                                   6 table, 2 gsi1, 1 gsi2, 1 gsi3, 2 gsi4
+//	Open, the run is known                 8 table, 2 gsi1, 1 gsi2, 1 gsi3, 2 gsi4
 //	Commit with effects                    4 table, 1 gsi1
 //	Commit with a claim, without effects   6 table
 //	Commit, the wake-up moves              4 table, 2 gsi3
-//	Commit, the session ends               4 table, 2 gsi1, 1 gsi2, 1 gsi3
+//	Commit, the session ends               4 table, 2 gsi1, 1 gsi2, 1 gsi3, 1 gsi4
 //	Finish                                 1 table, 1 gsi1
 //	Finish, again                          1 table
 //	Reclaim                                1 table
@@ -75,6 +78,7 @@
 //	SetMark                                1 table
 //	Park, a body of 1.5 KB                 2 table, 1 gsi1
 //	Sample                                 1 table
+//	PutAnchor, 1,000 heads                 126 table
 //
 //	Session                                1 table
 //	Sessions, 2 of them                    2 table
@@ -91,6 +95,8 @@
 //	Due, 1 session                         1 table, 4 gsi3
 //	List, 2 sessions                       2 table, 4 gsi4
 //	Unfinished, 3 entries                  3 table, 4 gsi1
+//	Changes, 3 entries                     3 table, 4 gsi4
+//	Anchors, the newest, 1,000 heads       32 table
 //	PendingUsers, none                     0.5 gsi1
 //	Endpoints, 1                           1 table, 0.5 gsi1
 //

@@ -10,6 +10,7 @@ package emrcontainers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -97,7 +98,9 @@ func (e *Engine) Start(ctx context.Context, s app.Start) (workload.Run, error) {
 	if err != nil {
 		return workload.Run{}, classify(op, err)
 	}
-	return e.run(aws.ToString(out.VirtualClusterId), aws.ToString(out.Id)), nil
+	run := e.run(aws.ToString(out.VirtualClusterId), aws.ToString(out.Id))
+	run.Billing = billing(in.JobDriver, in.Tags)
+	return run, nil
 }
 
 // decode reads the spec strictly. The API's lowerCamel names match the SDK's
@@ -134,13 +137,28 @@ func named(err error) error {
 	return fmt.Errorf("%s must be a %s, not a %s", strings.Join(path, "."), wrong.Type, wrong.Value)
 }
 
-// token is the session id where the API takes it, else its hash.
+// ours begins the client tokens that carry a session id.
+const ours = "ns-"
+
+// token carries the session id where the API takes it, else it is its hash.
 func token(sessionID string) string {
-	if len(sessionID) <= tokenMax && strings.TrimSpace(sessionID) == sessionID {
-		return sessionID
+	if own := ours + sessionID; len(own) <= tokenMax && strings.TrimSpace(own) == own {
+		return own
 	}
 	sum := sha256.Sum256([]byte(sessionID))
 	return hex.EncodeToString(sum[:])
+}
+
+// stampIn reads the session id in a client token of ours; "" in others. By the API
+// reference, ListJobRuns and DescribeJobRun answer the same JobRun, with tags and
+// client token, but what a list really leaves out nobody says (job driver and
+// overrides are missing in lists that people show, tags and client token are not):
+// with either of the two a run of ours finds its session.
+func stampIn(token string) string {
+	if stamp, ok := strings.CutPrefix(token, ours); ok {
+		return stamp
+	}
+	return ""
 }
 
 // alive are the states in which a run is listed; those that end are seen by
@@ -278,20 +296,21 @@ func split(op string, run workload.Run) (cluster, id string, err error) {
 func (e *Engine) observe(r types.JobRun, cluster string, asked time.Time) workload.Observation {
 	o := workload.Observation{
 		Run: e.run(cluster, aws.ToString(r.Id)), Name: aws.ToString(r.Name), State: state(r.State), At: asked,
-		CreatedAt: aws.ToTime(r.CreatedAt), Stamp: r.Tags[TagSession], User: r.Tags[TagUser],
+		CreatedAt: aws.ToTime(r.CreatedAt), Stamp: cmp.Or(r.Tags[TagSession], stampIn(aws.ToString(r.ClientToken))), User: r.Tags[TagUser],
 		Detail: strings.TrimSpace(string(r.FailureReason) + " " + aws.ToString(r.StateDetails)),
 	}
+	o.Run.Billing = billing(r.JobDriver, r.Tags)
 	if o.State.Over() && r.FinishedAt != nil {
 		o.At = *r.FinishedAt
 	}
-	if o.State == workload.Running && o.Detail == "" && r.State != types.JobRunStateRunning {
-		o.Detail = "state " + string(r.State)
+	if o.State == workload.Unknown {
+		o.Detail = strings.TrimSpace("state " + string(r.State) + " " + o.Detail)
 	}
 	return o
 }
 
-// state normalises the service's word. One that is not known is no reason to
-// believe that a run is over.
+// state normalises the service's word. One that is not known says neither that a
+// run is at work nor that it is over.
 func state(s types.JobRunState) workload.State {
 	switch s {
 	case types.JobRunStatePending, types.JobRunStateSubmitted:
@@ -304,8 +323,10 @@ func state(s types.JobRunState) workload.State {
 		return workload.Stopped
 	case types.JobRunStateFailed:
 		return workload.Failed
+	case types.JobRunStateRunning:
+		return workload.Running
 	}
-	return workload.Running
+	return workload.Unknown
 }
 
 // classify says what to do about the service's error. nil stays nil.

@@ -1,6 +1,7 @@
 package emrcontainers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/emrcontainers"
+	"github.com/aws/aws-sdk-go-v2/service/emrcontainers/types"
 	"github.com/aws/smithy-go"
 
 	"nightshift/internal/app"
@@ -214,5 +216,52 @@ func TestRunsAreSimulated(t *testing.T) {
 	sim.ServeHTTP(w, httptest.NewRequest("GET", "/virtualclusters/vc9", nil))
 	if w.Code != 400 || w.Header().Get("X-Amzn-Errortype") != "ResourceNotFoundException" {
 		t.Errorf("an unknown virtual cluster answers %d with %v", w.Code, w.Header())
+	}
+}
+
+// tagless is the service with lists that leave tags out.
+type tagless struct{ API }
+
+func (a tagless) ListJobRuns(ctx context.Context, in *sdk.ListJobRunsInput, o ...func(*sdk.Options)) (*sdk.ListJobRunsOutput, error) {
+	out, err := a.API.ListJobRuns(ctx, in, o...)
+	if err == nil {
+		for i := range out.JobRuns {
+			out.JobRuns[i].Tags = nil
+		}
+	}
+	return out, err
+}
+
+// A run of ours is found by its client token where a list has no tags; somebody
+// else's token is no stamp.
+func TestS4_1TheStampIsInTheClientTokenToo(t *testing.T) {
+	c := enginetest.Clock(t)
+	e, _ := open(t, c)
+	e.client = tagless{e.client}
+	if _, err := e.Start(t.Context(), app.Start{SessionID: "s-1", User: "user-1", Spec: spec(1)}); err != nil {
+		t.Fatal(err)
+	}
+	l, err := e.List(t.Context(), endpoint)
+	if err != nil || len(l.Runs) != 1 || l.Runs[0].Stamp != "s-1" || l.Runs[0].User != "" {
+		t.Errorf("the list is %+v, %v", l, err)
+	}
+	for token, want := range map[string]string{"ns-s-1": "s-1", "s-1": "", "63a707e4-e5bc-43e4-b11a-5dcfb4377fd3": "", token(strings.Repeat("s", 80)): "", "": ""} {
+		if got := stampIn(token); got != want {
+			t.Errorf("the client token %q has the stamp %q, want %q", token, got, want)
+		}
+	}
+}
+
+// A word that AWS adds is looked at, and ends nothing meanwhile.
+func TestStates(t *testing.T) {
+	for _, word := range types.JobRunState("").Values() {
+		if state(word) == workload.Unknown {
+			t.Errorf("the state %s is not known", word)
+		}
+	}
+	e, _ := open(t, enginetest.Clock(t))
+	o := e.observe(types.JobRun{Id: aws.String("1"), State: "QUEUED", StateDetails: aws.String("behind 3 others")}, "vc1", enginetest.Open)
+	if o.State != workload.Unknown || o.Detail != "state QUEUED behind 3 others" {
+		t.Errorf("a new state is %s, %q", o.State, o.Detail)
 	}
 }

@@ -300,8 +300,8 @@ func (e *Engine) describe(ctx context.Context, op, id string) (seen, error) {
 	return x, nil
 }
 
-// state normalises the service's word. One that is not known is no reason to
-// believe that a run is over.
+// state normalises the service's word. One that is not known says neither that a
+// run is at work nor that it is over.
 func state(s types.NotebookExecutionStatus) workload.State {
 	switch s {
 	case types.NotebookExecutionStatusStartPending, types.NotebookExecutionStatusStarting:
@@ -314,8 +314,10 @@ func state(s types.NotebookExecutionStatus) workload.State {
 		return workload.Stopped
 	case types.NotebookExecutionStatusFailed:
 		return workload.Failed
+	case types.NotebookExecutionStatusRunning, types.NotebookExecutionStatusFinishing:
+		return workload.Running
 	}
-	return workload.Running // RUNNING, FINISHING
+	return workload.Unknown
 }
 
 // codeInvalid is the one code that the API models for what the caller did wrong.

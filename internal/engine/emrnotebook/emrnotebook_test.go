@@ -334,14 +334,14 @@ func TestStates(t *testing.T) {
 	for word, want := range map[types.NotebookExecutionStatus]workload.State{
 		"START_PENDING": workload.Pending, "STARTING": workload.Pending, "RUNNING": workload.Running, "FINISHING": workload.Running,
 		"FINISHED": workload.Succeeded, "FAILING": workload.Stopping, "FAILED": workload.Failed,
-		"STOP_PENDING": workload.Stopping, "STOPPING": workload.Stopping, "STOPPED": workload.Stopped, "SOMETHING_NEW": workload.Running,
+		"STOP_PENDING": workload.Stopping, "STOPPING": workload.Stopping, "STOPPED": workload.Stopped, "SOMETHING_NEW": workload.Unknown,
 	} {
 		if got := state(word); got != want {
 			t.Errorf("%s is %s, want %s", word, got, want)
 		}
 	}
 	for _, word := range types.NotebookExecutionStatus("").Values() {
-		if state(word) == workload.Running && word != "RUNNING" && word != "FINISHING" {
+		if state(word) == workload.Unknown {
 			t.Errorf("the status %s is not known", word)
 		}
 	}

@@ -63,7 +63,7 @@ func (i *issuer) revoke() {
 func guarded(t *testing.T, c *clock.Clock, i *issuer, options ...Option) *bench {
 	t.Helper()
 	i.clock, i.until = c, map[string]time.Time{}
-	sim := livysim.New(c, livysim.Config{Credentials: i.accepts})
+	sim := livysim.New(c, livysim.Config{Credentials: i.accepts, SkipBusy: true})
 	server := httptest.NewTLSServer(sim)
 	t.Cleanup(server.Close)
 	client, err := Client(time.Minute, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
@@ -145,6 +145,31 @@ func TestRefusedCredentialsAreRenewedOnce(t *testing.T) {
 	before := b.sim.Calls(livysim.OpList)
 	if _, err := b.engine.List(t.Context(), endpoint); !fault.Is(err, fault.Denied) || i.asked != 5 || b.sim.Calls(livysim.OpList) != before+2 {
 		t.Errorf("it answers %v after %d askings and %d requests", err, i.asked, b.sim.Calls(livysim.OpList)-before)
+	}
+}
+
+// Which of the two words a server has for credentials it does not take is its own
+// affair.
+func TestBothRefusalsRenewCredentials(t *testing.T) {
+	for _, status := range []int{401, 403} {
+		c := enginetest.Clock(t)
+		i := &issuer{good: time.Hour, clock: c, until: map[string]time.Time{}}
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if user, password, _ := r.BasicAuth(); !i.accepts(user, password) {
+				w.WriteHeader(status)
+				return
+			}
+			fmt.Fprint(w, `{"total":0,"sessions":[]}`)
+		}))
+		e := New(server.URL, server.Client(), endpoint, c.Now, WithCredentials(i.ask))
+		_, first := e.List(t.Context(), endpoint)
+		i.revoke()
+		waited := c.Sleep(t.Context(), time.Minute)
+		_, again := e.List(t.Context(), endpoint)
+		server.Close()
+		if first != nil || again != nil || waited != nil || i.asked != 2 {
+			t.Errorf("refused with %d: %v, then %v after %d askings (%v)", status, first, again, i.asked, waited)
+		}
 	}
 }
 

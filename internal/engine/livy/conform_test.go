@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,10 +31,11 @@ const (
 	homeEnv    = "NIGHTSHIFT_LIVY"            // livy.sh assembles it
 	networkEnv = "NIGHTSHIFT_CONFORM_NETWORK" // "shared": Livy's sessions may listen on all interfaces
 
-	serverMax  = 60 * time.Second  // a server takes 3 s to answer on an idle machine
-	sessionMax = 120 * time.Second // a session takes 7 s to be idle on an idle machine
-	collectMax = 150 * time.Second // Livy looks for idle sessions once a minute
-	idleLimit  = 30 * time.Second
+	serverMax  = 120 * time.Second // a server takes 3 s to answer on an idle machine
+	sessionMax = 200 * time.Second // a session takes 7 s to be idle on an idle machine
+	idleLimit  = 75 * time.Second  // long enough for a session to get idle on a busy machine
+	collectMax = 210 * time.Second // Livy looks for idle sessions once a minute
+	heartbeat  = 30 * time.Second
 	tries      = 3
 	tailMax    = 20_000
 	poll       = 250 * time.Millisecond
@@ -50,7 +50,9 @@ var opens = []string{
 }
 
 // settings of every server: what listens does so on loopback, but for the
-// sessions' RPC, which has no setting (see alone).
+// sessions' RPC, which has no setting (see alone). Each session, and each refused
+// for its name, holds one of the RPC's ports for a while, and so does what is left
+// of a dead server: eleven, the default, are soon used up.
 const settings = `
 livy.server.host = 127.0.0.1
 livy.server.csrf-protection.enabled = true
@@ -58,6 +60,9 @@ livy.spark.master = local[1]
 livy.spark.scala-version = 2.12
 livy.rsc.rpc.server.address = 127.0.0.1
 livy.rsc.launcher.address = 127.0.0.1
+livy.rsc.launcher.port.range = 10000~10199
+livy.rsc.server.connect.timeout = 300s
+livy.server.heartbeat-watchdog.interval = 1s
 livy.impersonation.enabled = true
 `
 
@@ -93,8 +98,9 @@ func conformSessions(t *testing.T) {
 	two := s.begin(app.Start{SessionID: "s-2", Spec: []byte(`{"kind":"sql","proxyUser":"alice"}`)})
 	s.post("/sessions", `{"kind":"sql"}`, 201) // somebody's, without a name
 	s.expectStarted(one, two)
-	s.expectWords(one)
+	s.expectRefusals(one)
 	s.expectActivity(one)
+	s.expectHeartbeats()
 	s.expectStop(one, two)
 	s.expectRestart(one, two)
 }
@@ -124,25 +130,25 @@ func (s *server) expectStarted(one, two workload.Run) {
 	}
 }
 
-// expectWords: what Livy refuses is told apart by its own words.
-func (s *server) expectWords(one workload.Run) {
+// expectRefusals: what Livy refuses is told apart by its own words, which are the
+// simulator's too; limits (S4.5) are no reason to refuse, whatever the version.
+func (s *server) expectRefusals(one workload.Run) {
 	s.Helper()
-	said := s.post("/sessions", `{"kind":"sql","name":"ns-s-1"}`, 400)
-	if !strings.Contains(said, "Duplicate session name: Some(ns-s-1)") {
-		s.Errorf("a name that is taken answers %s", said)
+	if s.version == "0.7.1-incubating" {
+		converse(s.T, s.url, "3")
 	}
 	_, err := s.engine.Start(s.Context(), app.Start{SessionID: "s-9", Run: template, Spec: []byte(`{"kind":"cobol"}`)})
 	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "cobol") {
 		s.Errorf("a kind that there is not answers %v, want an invalid fault with its name", err)
 	}
-	limited := app.Start{SessionID: "s-9", Run: template, Spec: []byte(`{"kind":"sql"}`), Idle: time.Hour}
-	if _, err := s.engine.Start(s.Context(), limited); !s.limits() && !fault.Is(err, fault.Invalid) {
-		s.Errorf("a limit on a Livy that has none answers %v, want an invalid fault", err)
-	} else if s.limits() && err != nil {
-		s.Errorf("a limit answers %v", err)
+	s.begin(app.Start{SessionID: "s-9", Spec: []byte(`{"kind":"sql"}`), Idle: 10 * time.Hour, MaxRuntime: 20 * time.Hour})
+	limited := s.call(http.MethodGet, "/sessions/ns-s-9", "", 200)
+	if told := strings.Contains(limited, `"36000s"`); told != (wordsOf(s.version) >= idleAsTTL) {
+		s.Errorf("on %s the limited session is %s", s.version, limited)
 	}
-	if err := s.engine.Stop(s.Context(), workload.Run{ID: byName + "ns-s-9"}); err != nil {
-		s.Errorf("stopping it, or nothing, answers %v", err)
+	patient := New(s.url, http.DefaultClient, endpoint, fixed, WithStopWait(sessionMax))
+	if err := patient.Stop(s.Context(), workload.Run{ID: byName + "ns-s-9"}); err != nil {
+		s.Errorf("stopping it answers %v", err)
 	}
 	never := one
 	never.ID += "9"
@@ -184,7 +190,7 @@ func (s *server) expectSince(run workload.Run, after string) {
 		s.Fatalf("the statements are %s: %v", raw, err)
 	}
 	last := said.Statements[len(said.Statements)-1]
-	if last.State != "available" || last.Completed == 0 || !o.Activity.Since.Equal(time.UnixMilli(last.Completed)) {
+	if last.State != "available" || last.completed() == 0 || !o.Activity.Since.Equal(time.UnixMilli(last.completed())) {
 		s.Errorf("after %s it is idle since %s, the last statement is %+v", after, o.Activity.Since, last)
 	}
 	if d, err := s.engine.Describe(s.Context(), run); err != nil || d.State != o.State || d.Activity != o.Activity {
@@ -230,8 +236,8 @@ func (s *server) expectRestart(one, two workload.Run) {
 	}
 	left := s.group
 	s.run()
-	if l := s.list(); !l.Complete || len(l.Runs)+l.Unidentified != 0 {
-		s.Errorf("the new server lists %+v, want nothing", l)
+	if l := s.list(); l.Complete || len(l.Runs)+l.Unidentified != 0 {
+		s.Errorf("the new server lists %+v, want an empty list that proves nothing", l)
 	}
 	if err := syscall.Kill(-left, 0); err != nil {
 		s.Errorf("the sessions of the dead server ended with it (%v): an empty list is the truth after all", err)
@@ -241,11 +247,43 @@ func (s *server) expectRestart(one, two workload.Run) {
 		s.Errorf("the new server's first session is %s, want the id 0 again", said)
 	}
 	for _, forgotten := range []workload.Run{one, two} { // the first had the id 0 too
-		if err := s.engine.Stop(s.Context(), forgotten); err != nil {
-			s.Errorf("stopping %s, which the server forgot: %v", forgotten.ID, err)
+		if err := s.engine.Stop(s.Context(), forgotten); fault.KindOf(err) != fault.Unknown || err == nil {
+			s.Errorf("stopping %s, which the server forgot, answers %v; want an unknown fault", forgotten.ID, err)
+		}
+		if o, err := s.engine.Describe(s.Context(), forgotten); fault.KindOf(err) != fault.Unknown || err == nil {
+			s.Errorf("%s, which the server forgot, is described as %+v, %v; want an unknown fault", forgotten.ID, o, err)
 		}
 	}
 	s.until(three, sessionMax, workload.Idle, workload.Pending)
+	s.late = driverLife // by then their drivers have ended
+	for _, forgotten := range []workload.Run{one, two} {
+		if err := s.engine.Stop(s.Context(), forgotten); err != nil {
+			s.Errorf("ten minutes after the restart was seen stopping %s answers %v", forgotten.ID, err)
+		}
+		if o, err := s.engine.Describe(s.Context(), forgotten); err != nil || o.State != workload.Gone {
+			s.Errorf("then %s is described as %+v, %v; want it gone", forgotten.ID, o, err)
+		}
+	}
+	if l := s.list(); !l.Complete || len(l.Runs) != 1 || l.Runs[0].Run != three {
+		s.Errorf("then the list is %+v, want the new session alone", l)
+	}
+}
+
+// expectHeartbeats: a list keeps no session alive, a look at one does; before
+// 0.8.0 nothing tells which sessions have a heartbeat.
+func (s *server) expectHeartbeats() {
+	s.Helper()
+	for _, name := range []string{"listed", "looked"} {
+		said := s.post("/sessions", fmt.Sprintf(`{"kind":"sql","name":%q,"heartbeatTimeoutInSecond":%d}`, name, int(heartbeat/time.Second)), 201)
+		if told := strings.Contains(said, "heartbeatTimeoutInSecond"); told != (wordsOf(s.version) >= idleAsTTL) {
+			s.Errorf("on %s a new session is %s", s.version, said)
+		}
+	}
+	s.wait(sessionMax, "the end of a session without a heartbeat", func() bool {
+		s.call(http.MethodGet, "/sessions/looked/state", "", 200)
+		return !strings.Contains(s.call(http.MethodGet, "/sessions?from=0&size=10", "", 200), `"listed"`)
+	})
+	s.call(http.MethodDelete, "/sessions/looked", "", 200)
 }
 
 // conformIdleness: Livy itself ends what is idle for long, also what is busy
@@ -266,11 +304,7 @@ func conformIdleness(t *testing.T) {
 }
 
 func (s *server) limited(session string) app.Start {
-	start := app.Start{SessionID: session, Spec: []byte(`{"kind":"sql"}`)}
-	if s.limits() {
-		start.Idle = idleLimit
-	}
-	return start
+	return app.Start{SessionID: session, Spec: []byte(`{"kind":"sql"}`), Idle: idleLimit}
 }
 
 // awake waits until a session is idle for the first time. Livy counts idleness
@@ -285,8 +319,12 @@ func (s *server) awake(start app.Start) workload.Run {
 			seen = s.look(run)
 			return seen.State == workload.Idle || seen.State.Over()
 		})
-		if seen.State == workload.Idle {
+		switch seen.State {
+		case workload.Idle:
 			return run
+		case workload.Gone:
+		default: // it failed, and its name is taken while it is listed
+			s.call(http.MethodDelete, "/sessions/ns-"+start.SessionID, "", 200)
 		}
 	}
 	s.Fatalf("the session %s was never idle in %d tries", start.SessionID, tries)
@@ -304,6 +342,7 @@ type server struct {
 	port, url    string
 	version      string
 	engine       *Engine
+	late         time.Duration // what its clock has gone since
 	cmd          *exec.Cmd
 	group        int // of the process and all sessions that it started
 	said         *output
@@ -336,7 +375,7 @@ func launch(t *testing.T, more string) *server {
 		}
 	}
 	s := &server{T: t, home: home, folder: folder, port: port, url: "http://127.0.0.1:" + port, said: &output{}}
-	s.engine = New(s.url, http.DefaultClient, endpoint, fixed)
+	s.engine = New(s.url, http.DefaultClient, endpoint, func() time.Time { return fixed().Add(s.late) })
 	l.Close()
 	s.run()
 	t.Cleanup(func() {
@@ -394,14 +433,6 @@ func (s *server) die() {
 		s.Fatal(err)
 	}
 	_ = s.cmd.Wait() // it was killed
-}
-
-// limits says whether the server takes a limit for each session: since 0.8.0.
-func (s *server) limits() bool {
-	major, rest, _ := strings.Cut(s.version, ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	n, err := strconv.Atoi(minor)
-	return err == nil && (major != "0" || n >= 8)
 }
 
 func (s *server) begin(start app.Start) workload.Run {

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,8 +60,10 @@ type Engine struct {
 	ask      Credentials // nil: none are presented
 	doAs     string      // "": nobody
 
-	mu   sync.Mutex
-	late *bool // the server is Livy 0.9.0 or later; nil until asked
+	memory memory
+
+	mu    sync.Mutex
+	words words // how the server names limits; unasked until it was asked
 }
 
 // Option changes how an Engine behaves.
@@ -102,8 +105,10 @@ func (e *Engine) Endpoint() string { return e.endpoint }
 
 // List looks at every session and batch that the server knows; those that died
 // stay for ten minutes. It does not keep sessions alive: only where a session
-// is idle and has no heartbeat are its statements read. Batches are listed, so
-// that they are seen, and carry no activity.
+// is idle and is not known to have a heartbeat are its statements read. Batches
+// are listed, so that they are seen, and carry no activity. For ten minutes after
+// a restart was seen the listing is incomplete (see memory); what we ourselves
+// saw stopped since is in it, as gone.
 func (e *Engine) List(ctx context.Context, endpoint string) (workload.Listing, error) {
 	if endpoint != e.endpoint {
 		return workload.Listing{}, fault.Newf("livy: list sessions", fault.Invalid, "this is %s, not %s", e.endpoint, endpoint)
@@ -113,6 +118,12 @@ func (e *Engine) List(ctx context.Context, endpoint string) (workload.Listing, e
 		return workload.Listing{}, err
 	}
 	l := workload.Listing{Complete: complete}
+	if until, stopped := e.memory.doubt(asked); !until.IsZero() {
+		l.Complete = false
+		for _, id := range stopped {
+			l.Runs = append(l.Runs, e.gone(workload.Run{Engine: workload.Livy, ID: id, Kind: workload.LivySession, Application: workload.Spark}, asked))
+		}
+	}
 	looks := looksMax
 	for _, s := range all {
 		id := s.identify(sessions)
@@ -122,14 +133,9 @@ func (e *Engine) List(ctx context.Context, endpoint string) (workload.Listing, e
 			}
 			continue
 		}
-		o := e.observe(s, id, sessions, asked)
-		if s.looked() && looks > 0 {
-			looks--
-			if o.Activity, err = e.activity(ctx, s.ID); err != nil {
-				looks = 0 // the server has other troubles: what was listed stands
-			}
-		} else if o.State == workload.Running {
-			o.Activity = workload.Activity{Known: true, Busy: true}
+		o, err := e.active(ctx, s, e.observe(s, id, sessions, asked), &looks)
+		if err != nil {
+			looks = 0 // the server has other troubles: what was listed stands
 		}
 		l.Runs = append(l.Runs, o)
 	}
@@ -153,27 +159,61 @@ func (e *Engine) addBatches(ctx context.Context, l workload.Listing) (workload.L
 	return l, err
 }
 
+// active completes an observation by what the session does. Where it is said to
+// be idle its statements decide, read while looks are left: one that is not
+// finished makes it busy, and a busy session is never idle (S2.2).
+func (e *Engine) active(ctx context.Context, s session, o workload.Observation, looks *int) (workload.Observation, error) {
+	var err error
+	switch {
+	case o.State == workload.Running:
+		o.Activity = workload.Activity{Known: true, Busy: true}
+	case s.looked() && *looks > 0:
+		*looks--
+		if o.Activity, err = e.activity(ctx, s); o.Activity.Busy {
+			o.State = workload.Running
+		}
+	}
+	return o, err
+}
+
 // Describe looks a run up in a complete listing: a GET of the session itself
-// would keep it alive. A server that cannot be reached is an error; a server
-// that answers without the run says that it is gone from there.
+// would keep it alive. A server that cannot be reached, or that restarted less
+// than ten minutes ago, is an error; one that answers without the run says that
+// it is gone from there.
 func (e *Engine) Describe(ctx context.Context, run workload.Run) (workload.Observation, error) {
-	s, kind, asked, err := e.find(ctx, "livy: describe session", run)
-	if err != nil {
+	const op = "livy: describe session"
+	s, kind, asked, err := e.find(ctx, op, run)
+	switch {
+	case err != nil:
+		return workload.Observation{}, err
+	case s != nil && kind == batches:
+		return e.observe(*s, run.ID, kind, asked), nil
+	case s != nil:
+		looks := 1
+		// Activity that cannot be read is not known; the state stands.
+		o, _ := e.active(ctx, *s, e.observe(*s, run.ID, kind, asked), &looks)
+		return o, nil
+	}
+	if err := e.forgotten(op, run, asked); err != nil {
 		return workload.Observation{}, err
 	}
-	if s == nil {
-		gone := run
-		gone.Endpoint = e.endpoint
-		return workload.Observation{Run: gone, State: workload.Gone, At: asked}, nil
+	return e.gone(run, asked), nil
+}
+
+// gone is what is seen of a run that the server does not know.
+func (e *Engine) gone(run workload.Run, asked time.Time) workload.Observation {
+	run.Endpoint = e.endpoint
+	return workload.Observation{Run: run, State: workload.Gone, At: asked}
+}
+
+// forgotten is the fault of a run that is not listed while that proves nothing;
+// nil where it does.
+func (e *Engine) forgotten(op string, run workload.Run, asked time.Time) error {
+	until, stopped := e.memory.doubt(asked)
+	if until.IsZero() || slices.Contains(stopped, run.ID) {
+		return nil
 	}
-	o := e.observe(*s, run.ID, kind, asked)
-	if s.looked() && kind == sessions {
-		// Activity that cannot be read is not known; the state stands.
-		o.Activity, _ = e.activity(ctx, s.ID)
-	} else if kind == sessions && o.State == workload.Running {
-		o.Activity = workload.Activity{Known: true, Busy: true}
-	}
-	return o, nil
+	return fault.Newf(op, fault.Unknown, "the server was restarted and has forgotten its sessions: the driver of %s may live until %s", run.ID, until.Format(time.RFC3339))
 }
 
 // find gives the session of a run, nil where the server has none.
@@ -197,13 +237,21 @@ func (e *Engine) find(ctx context.Context, op string, run workload.Run) (*sessio
 }
 
 // Stop deletes a session. Livy answers a DELETE only when the session is down:
-// once the request is sent, our own impatience counts as accepted.
+// once the request is sent, our own impatience counts as accepted. What a
+// restarted server has forgotten cannot be stopped: that is an error, until
+// nothing of it can be left.
 func (e *Engine) Stop(ctx context.Context, run workload.Run) error {
 	const op = "livy: delete session"
-	s, k, _, err := e.find(ctx, op, run)
-	if err != nil || s == nil || state(s.State).Over() {
+	s, k, asked, err := e.find(ctx, op, run)
+	switch {
+	case err != nil:
 		return err
+	case s == nil:
+		return e.forgotten(op, run, asked)
+	case state(s.State).Over():
+		return nil
 	}
+	e.memory.stopping(k, s.ID)
 	var sent atomic.Bool
 	patient, cancel := context.WithTimeout(ctx, e.stopWait)
 	defer cancel()
@@ -213,10 +261,11 @@ func (e *Engine) Stop(ctx context.Context, run workload.Run) error {
 		GotFirstResponseByte: func() { sent.Store(false) },
 	})
 	err = e.do(traced, op, http.MethodDelete, "/"+string(k)+"/"+s.address(), nil, nil)
-	if fault.Is(err, fault.NotFound) {
+	if err == nil || fault.Is(err, fault.NotFound) {
+		e.memory.stopped(k, s.ID, run.ID, asked)
 		return nil
 	}
-	if err != nil && sent.Load() && ctx.Err() == nil && errors.Is(patient.Err(), context.DeadlineExceeded) {
+	if sent.Load() && ctx.Err() == nil && errors.Is(patient.Err(), context.DeadlineExceeded) {
 		return nil
 	}
 	return err
@@ -224,9 +273,9 @@ func (e *Engine) Stop(ctx context.Context, run workload.Run) error {
 
 // activity reads a session's last statements. This is a heartbeat for the
 // session, and it is not counted as activity.
-func (e *Engine) activity(ctx context.Context, id int) (workload.Activity, error) {
+func (e *Engine) activity(ctx context.Context, s session) (workload.Activity, error) {
 	const op = "livy: list statements"
-	path := "/sessions/" + strconv.Itoa(id) + "/statements?order=desc&size=" + strconv.Itoa(statementsSize)
+	path := "/sessions/" + s.address() + "/statements?order=desc&size=" + strconv.Itoa(statementsSize)
 	read := func(from int) (a answer, err error) {
 		err = e.do(ctx, op, http.MethodGet, path+"&from="+strconv.Itoa(from), nil, &a)
 		return a, err
@@ -243,11 +292,8 @@ func (e *Engine) activity(ctx context.Context, id int) (workload.Activity, error
 	}
 	a := workload.Activity{Known: true}
 	for _, s := range last.Statements {
-		switch s.State {
-		case "waiting", "running", "cancelling":
-			a.Busy = true
-		}
-		if t := time.UnixMilli(s.Completed).UTC(); s.Completed > 0 && t.After(a.Since) {
+		a.Busy = a.Busy || s.unfinished()
+		if t := time.UnixMilli(s.completed()).UTC(); s.completed() > 0 && t.After(a.Since) {
 			a.Since = t
 		}
 	}
@@ -255,18 +301,44 @@ func (e *Engine) activity(ctx context.Context, id int) (workload.Activity, error
 }
 
 type answer struct {
-	Total      int `json:"total_statements"`
-	Statements []struct {
-		ID        int    `json:"id"`
-		State     string `json:"state"`
-		Completed int64  `json:"completed"` // milliseconds since 1970; 0: not yet
-	} `json:"statements"`
+	Total      int         `json:"total_statements"`
+	Statements []statement `json:"statements"`
+}
+
+type statement struct {
+	ID        int             `json:"id"`
+	State     string          `json:"state"`
+	Output    json.RawMessage `json:"output"`
+	Completed *int64          `json:"completed"` // milliseconds since 1970; 0: not yet; nil: a server that does not say
+}
+
+func (s statement) completed() int64 {
+	if s.Completed == nil {
+		return 0
+	}
+	return *s.Completed
+}
+
+// unfinished says whether a statement keeps its session busy. Livy calls one
+// available a moment before it notes when it was completed: until then it is not
+// (S2.2). Where no time is told, the output decides.
+func (s statement) unfinished() bool {
+	switch s.State {
+	case "waiting", "running", "cancelling":
+		return true
+	case "available":
+		if s.Completed != nil {
+			return *s.Completed == 0
+		}
+		return len(s.Output) == 0 || string(s.Output) == "null"
+	}
+	return false
 }
 
 // collection lists all sessions or batches. complete is false where the server's
 // total changed between pages: something may have slipped from one to another.
 func (e *Engine) collection(ctx context.Context, k kind) (all []session, asked time.Time, complete bool, err error) {
-	asked = e.now()
+	asked, look := e.now(), e.memory.look()
 	known := map[int]bool{}
 	total := -1
 	for range pagesMax {
@@ -289,7 +361,11 @@ func (e *Engine) collection(ctx context.Context, k kind) (all []session, asked t
 			}
 		}
 		if len(all) >= total || len(page.Sessions) == 0 {
-			return all, asked, len(all) == total, nil
+			complete = len(all) == total
+			if complete && k == sessions {
+				e.memory.saw(all, asked, look)
+			}
+			return all, asked, complete, nil
 		}
 	}
 	return all, asked, false, nil
@@ -315,6 +391,7 @@ func (e *Engine) do(ctx context.Context, op, method, path string, body, into any
 		r.Header.Set("X-Requested-By", "nightshift") // Livy's protection against forged requests
 	}
 	res, err := e.client.Do(r)
+	e.memory.heard(ctx, res, err)
 	if err != nil {
 		// Unknown, but for credentials that were not given: those say why.
 		return fault.New(op, fault.KindOf(err), err)
@@ -358,8 +435,8 @@ func classify(op string, status int, body []byte) error {
 	var said struct {
 		Msg string `json:"msg"`
 	}
-	if json.Unmarshal(body, &said) != nil || said.Msg == "" {
-		said.Msg = strings.TrimSpace(string(body))
+	if json.Unmarshal(body, &said) != nil && json.Unmarshal(body, &said.Msg) != nil || said.Msg == "" {
+		said.Msg = strings.TrimSpace(string(body)) // neither an object nor a text alone: a page
 	}
 	if len(said.Msg) > messageMax {
 		said.Msg = said.Msg[:messageMax] + "…"

@@ -1,7 +1,9 @@
 package livy
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -80,6 +82,34 @@ func (b *bench) create(body string) {
 	}
 }
 
+// watch shows each of the engine's requests to see before it is sent; a status
+// other than 0 is answered instead of the server.
+func (b *bench) watch(see func(r *http.Request, body []byte) int) {
+	client := *b.engine.client
+	next := cmp.Or(client.Transport, http.DefaultTransport)
+	client.Transport = through(func(r *http.Request) (*http.Response, error) {
+		var body []byte
+		if r.GetBody != nil {
+			copied, err := r.GetBody()
+			if err == nil {
+				body, err = io.ReadAll(copied)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		if status := see(r, body); status != 0 {
+			return &http.Response{StatusCode: status, Body: http.NoBody, Request: r}, nil
+		}
+		return next.RoundTrip(r)
+	})
+	b.engine.client = &client
+}
+
+type through func(*http.Request) (*http.Response, error)
+
+func (f through) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 func (b *bench) wait(d time.Duration) {
 	b.Helper()
 	if err := b.clock.Sleep(b.Context(), d); err != nil {
@@ -113,15 +143,15 @@ func (b *bench) start(s app.Start) workload.Run {
 }
 
 func TestEngine(t *testing.T) {
-	for version, many := range map[string]int{"0.8.0-incubating": 0, "0.9.0-incubating": 20} {
+	for version, many := range map[string]int{"0.7.1-incubating": 20, "0.8.0-incubating": 0, "0.9.0-incubating": 20} {
 		t.Run(version, func(t *testing.T) {
 			enginetest.Run(t, func(t *testing.T, c *clock.Clock) enginetest.Harness {
-				b := open(t, c, livysim.Config{Version: version})
+				b := open(t, c, livysim.Config{Version: version, SkipBusy: true})
 				return enginetest.Harness{
 					Engine: b.engine, Sim: b.sim, Template: template, Spec: spec,
 					Bad: []byte(`{"kind":"pyspark","numExecutors":"two"}`), BadField: "numExecutors",
 					StartOp: livysim.OpCreate, StartDelay: livysim.Habit.StartDelay, Grace: livysim.Habit.Grace,
-					Ends: workload.Gone, Idles: true, Limits: true, Many: many,
+					Ends: workload.Gone, Idles: true, Limits: version != "0.7.1-incubating", Many: many,
 				}
 			})
 		})
@@ -181,6 +211,16 @@ func TestStates(t *testing.T) {
 	}
 }
 
+// Where the server does not say whether there is a heartbeat, statements are read.
+func TestHeartbeatsThatAreNotTold(t *testing.T) {
+	b := bare(t, livysim.Config{Version: "0.7.1-incubating"})
+	b.create(`{"heartbeatTimeoutInSecond":300}`)
+	b.wait(time.Minute)
+	if l := b.list(); len(l.Runs) != 1 || l.Runs[0].Activity != (workload.Activity{Known: true}) {
+		t.Errorf("the list is %+v, want the session's activity known", l)
+	}
+}
+
 func TestAListDoesNotKeepASessionAlive(t *testing.T) {
 	b := bare(t, livysim.Config{})
 	b.create(`{"heartbeatTimeoutInSecond":300}`)
@@ -203,8 +243,10 @@ func TestAListDoesNotKeepASessionAlive(t *testing.T) {
 	}
 }
 
-func TestActivity(t *testing.T) {
-	b := bare(t, livysim.Config{})
+// TestS2_2Activity: idle since the last statement was completed, or never busy;
+// statements are asked for only where the list says idle.
+func TestS2_2Activity(t *testing.T) {
+	b := bare(t, livysim.Config{SkipBusy: true})
 	b.create(`{}`)
 	is := func(when string, state workload.State, want workload.Activity) {
 		t.Helper()
@@ -218,7 +260,11 @@ func TestActivity(t *testing.T) {
 	is("without a statement", workload.Idle, workload.Activity{Known: true})
 	b.call("POST", "/sessions/0/statements", `{"code":"sleep 9h"}`)
 	b.wait(4 * time.Hour)
+	before := b.sim.Calls(livysim.OpStatements)
 	is("four hours into a statement of nine", workload.Running, workload.Activity{Known: true, Busy: true})
+	if n := b.sim.Calls(livysim.OpStatements) - before; n != 0 {
+		t.Errorf("a busy session was asked for its statements %d times", n)
+	}
 	b.wait(6 * time.Hour)
 	done := enginetest.Open.Add(9*time.Hour + time.Minute)
 	is("an hour after it", workload.Idle, workload.Activity{Known: true, Since: done})
@@ -227,6 +273,47 @@ func TestActivity(t *testing.T) {
 		b.wait(10 * time.Second)
 	}
 	is("after thirty short ones", workload.Idle, workload.Activity{Known: true, Since: b.clock.Now().Add(-9 * time.Second)})
+}
+
+// TestS2_2ABusySessionIsNeverIdle: a statement that is not finished makes its
+// session busy, whatever the list says.
+func TestS2_2ABusySessionIsNeverIdle(t *testing.T) {
+	done := time.UnixMilli(5000).UTC()
+	for _, c := range []struct {
+		name, statements string
+		want             workload.Activity
+	}{
+		{"no statement", ``, workload.Activity{Known: true}},
+		{"completed", `{"state":"available","output":{"status":"ok"},"completed":5000}`, workload.Activity{Known: true, Since: done}},
+		{"failed", `{"state":"available","output":{"status":"error"},"completed":5000}`, workload.Activity{Known: true, Since: done}},
+		{"available, not completed yet", `{"state":"available","output":{"status":"ok"},"completed":0}`, workload.Activity{Known: true, Busy: true}},
+		{"available, without anything", `{"state":"available","output":null,"completed":0}`, workload.Activity{Known: true, Busy: true}},
+		{"a server that tells no times", `{"state":"available","output":{"status":"ok"}}`, workload.Activity{Known: true}},
+		{"no times and no output", `{"state":"available","output":null}`, workload.Activity{Known: true, Busy: true}},
+		{"waiting", `{"state":"waiting","completed":0}`, workload.Activity{Known: true, Busy: true}},
+		{"running after one that is completed", `{"state":"available","output":{},"completed":5000},{"id":1,"state":"running","completed":0}`, workload.Activity{Known: true, Busy: true, Since: done}},
+		{"cancelling", `{"state":"cancelling","completed":0}`, workload.Activity{Known: true, Busy: true}},
+		{"cancelled before it ran", `{"state":"cancelled","output":null,"completed":0}`, workload.Activity{Known: true}},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/statements") {
+				fmt.Fprintf(w, `{"total_statements":%d,"statements":[%s]}`, strings.Count(c.statements, "state"), c.statements)
+				return
+			}
+			fmt.Fprint(w, `{"total":1,"sessions":[{"id":0,"name":"ns-s-1","state":"idle"}]}`)
+		}))
+		e := New(server.URL, server.Client(), endpoint, fixed)
+		l, err := e.List(t.Context(), endpoint)
+		d, wrong := e.Describe(t.Context(), workload.Run{ID: "name/ns-s-1"})
+		server.Close()
+		want := workload.Idle
+		if c.want.Busy {
+			want = workload.Running
+		}
+		if err != nil || wrong != nil || len(l.Runs) == 0 || l.Runs[0].State != want || l.Runs[0].Activity != c.want || d.State != want || d.Activity != c.want {
+			t.Errorf("%s: listed %+v, %v, described %+v, %v; want %s %+v", c.name, l.Runs, err, d, wrong, want, c.want)
+		}
+	}
 }
 
 func TestServersWithoutDescendingOrder(t *testing.T) {
@@ -242,7 +329,7 @@ func TestServersWithoutDescendingOrder(t *testing.T) {
 	}))
 	defer server.Close()
 	e.base, e.client = server.URL, server.Client()
-	a, err := e.activity(t.Context(), 0)
+	a, err := e.activity(t.Context(), session{})
 	if err != nil || !a.Since.Equal(time.UnixMilli(50_000)) {
 		t.Errorf("the activity is %+v, %v; want the last of 50 statements", a, err)
 	}
@@ -286,31 +373,6 @@ func TestAListThatChangesWhileItIsReadIsNotComplete(t *testing.T) {
 	}
 }
 
-func TestARestartIsNoEnd(t *testing.T) {
-	b := bare(t, livysim.Config{})
-	run := b.start(app.Start{})
-	b.create(`{"proxyUser":"bob"}`)
-	b.wait(time.Minute)
-	bob := b.list().Runs[1].Run
-	b.sim.Restart()
-	b.sim.Down(b.clock.Now(), b.clock.Now().Add(time.Minute))
-	if o, err := b.engine.Describe(t.Context(), run); err == nil || fault.KindOf(err) != fault.Unknown {
-		t.Errorf("while the server is down describe answers %+v, %v", o, err)
-	}
-	b.wait(time.Minute)
-	b.create(`{"proxyUser":"carol"}`) // takes the number 0
-	b.wait(time.Minute)
-	if err := b.engine.Stop(t.Context(), run); err != nil {
-		t.Errorf("stop answers %v", err)
-	}
-	if err := b.engine.Stop(t.Context(), bob); err != nil {
-		t.Errorf("stop answers %v", err)
-	}
-	if l := b.list(); len(l.Runs) != 1 || l.Runs[0].User != "carol" || l.Runs[0].Run.ID == bob.ID {
-		t.Errorf("the list is %+v, want carol's session, untouched", l)
-	}
-}
-
 func TestSessionsWithoutALastingName(t *testing.T) {
 	b := bare(t, livysim.Config{Local: true})
 	b.create(`{}`)
@@ -321,6 +383,25 @@ func TestSessionsWithoutALastingName(t *testing.T) {
 	b.wait(time.Minute)
 	if l := b.list(); l.Unidentified != 1 || len(l.Runs) != 1 || l.Runs[0].Run.ID != "name/bg#1" {
 		t.Errorf("the list is %+v, want one unidentified and name/bg#1", l)
+	}
+}
+
+// Livy's protection against forged requests wants a header where something
+// changes.
+func TestRequestsThatChangeSomethingSayWhoAsks(t *testing.T) {
+	b := bare(t, livysim.Config{})
+	changing := 0
+	b.watch(func(r *http.Request, _ []byte) int {
+		if r.Method == http.MethodGet {
+			return 0
+		}
+		if changing++; r.Header.Get("X-Requested-By") != "nightshift" || r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s %s has the headers %v", r.Method, r.URL, r.Header)
+		}
+		return 0
+	})
+	if err := b.engine.Stop(t.Context(), b.start(app.Start{})); err != nil || changing != 2 {
+		t.Errorf("a stop answers %v after %d requests that change something, want two", err, changing)
 	}
 }
 
@@ -370,7 +451,7 @@ func TestSpecsRefusedBeforeTheyAreSent(t *testing.T) {
 		t.Errorf("%d of them were sent", n)
 	}
 	_, err := b.engine.Start(t.Context(), app.Start{SessionID: "s", Run: template, Spec: []byte(`{"kind":"cobol"}`)})
-	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "cobol") {
+	if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "400: Invalid kind: cobol") {
 		t.Errorf("what the server refuses answers %v, want an invalid fault with its words", err)
 	}
 	batch := template
@@ -380,26 +461,67 @@ func TestSpecsRefusedBeforeTheyAreSent(t *testing.T) {
 	}
 }
 
-func TestLimitsInTheVersionsWords(t *testing.T) {
-	for _, c := range []struct{ version, wants string }{
-		{"0.8.0-incubating", `"ttl":"5400s"`},
-		{"0.9.0-incubating", `"idleTimeout":"5400s"`},
-		{"0.9.0-incubating", `"ttl":"36000s"`},
+// TestS4_5LimitsInTheVersionsWords: a limit is set where the server has a word
+// for it, and is no reason to refuse a start where it has none.
+func TestS4_5LimitsInTheVersionsWords(t *testing.T) {
+	for _, c := range []struct {
+		version string
+		want    map[string]any // what the request had of the two
+	}{
+		{"0.7.1-incubating", map[string]any{}},
+		{"0.8.0-incubating", map[string]any{"ttl": "5400s"}},
+		{"0.9.0-incubating", map[string]any{"idleTimeout": "5400s", "ttl": "36000s"}},
+		{"not a version", map[string]any{}},
+		{"", map[string]any{}},
 	} {
-		b := bare(t, livysim.Config{Version: c.version})
+		b := bare(t, livysim.Config{Version: cmp.Or(c.version, "0.7.1")})
+		asked, sent := 0, map[string]any{}
+		b.watch(func(r *http.Request, body []byte) int {
+			switch {
+			case r.URL.Path == "/version":
+				if asked++; c.version == "" {
+					return http.StatusForbidden // somebody before the server hides it
+				}
+			case r.Method == http.MethodPost:
+				if err := json.Unmarshal(body, &sent); err != nil {
+					t.Error(err)
+				}
+			}
+			return 0
+		})
 		b.start(app.Start{Idle: 90 * time.Minute, MaxRuntime: 10 * time.Hour})
-		b.start(app.Start{SessionID: "s-2", Idle: 90 * time.Minute})
-		if _, said := b.call("GET", "/sessions/0", ""); !strings.Contains(said, c.wants) {
-			t.Errorf("on %s the session is %s, want %s", c.version, said, c.wants)
+		for _, field := range []string{"ttl", "idleTimeout"} {
+			if sent[field] != c.want[field] {
+				t.Errorf("on %q the request has the %s %v, want %v", c.version, field, sent[field], c.want[field])
+			}
 		}
-		if n := b.sim.Calls(livysim.OpVersion); n != 1 {
-			t.Errorf("the version was asked %d times, want once", n)
+		b.start(app.Start{SessionID: "s-2", Idle: 90 * time.Minute})
+		if len(sent) == 0 || asked != 1 {
+			t.Errorf("on %q the version was asked %d times, want once; the last request was %v", c.version, asked, sent)
 		}
 	}
-	for version, want := range map[string]bool{"0.7.1": false, "0.8.0-incubating": false, "0.9.0-incubating": true, "0.10.0-SNAPSHOT": true, "1.0": true, "": false, "x": false} {
-		if lateVersion(version) != want {
-			t.Errorf("%q is late: %v, want %v", version, !want, want)
+	for version, want := range map[string]words{
+		"0.7.1": wordless, "0.7.1-incubating-amzn-0": wordless, "0.8.0-incubating": idleAsTTL, "0.9.0-incubating": both, "0.10.0-SNAPSHOT": both, "1.0": both, "": unread, "x": unread, "0.x": unread,
+	} {
+		if got := wordsOf(version); got != want {
+			t.Errorf("%q has the words %v, want %v", version, got, want)
 		}
+	}
+}
+
+// What a server before 0.8.0 cannot keep is said, where Nightshift does not keep
+// it either.
+func TestS4_5LimitsOfTheSpecBefore0_8(t *testing.T) {
+	for spec, ok := range map[string]bool{`{"ttl":"9h"}`: true, `{"idleTimeout":"90m"}`: true, `{"ttl":"30m"}`: false, `{"idleTimeout":"9h","ttl":"60s"}`: false, `{"ttl":"soon"}`: false} {
+		b := bare(t, livysim.Config{Version: "0.7.1-incubating"})
+		_, err := b.engine.Start(t.Context(), app.Start{SessionID: "s", Run: template, Idle: 90 * time.Minute, Spec: []byte(spec)})
+		if ok != (err == nil) || err != nil && (!fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "ttl") || b.sim.Calls(livysim.OpCreate) != 0) {
+			t.Errorf("the spec %s is answered %v, want it started: %v", spec, err, ok)
+		}
+	}
+	b := bare(t, livysim.Config{Version: "0.7.1-incubating"})
+	if _, err := b.engine.Start(t.Context(), app.Start{SessionID: "s", Run: template, Spec: []byte(`{"ttl":"9h"}`)}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("without a limit of ours the spec's is answered %v, want an invalid fault", err)
 	}
 }
 
@@ -502,6 +624,8 @@ func TestFaults(t *testing.T) {
 	}{
 		{400, `{"msg":"Rejected, too many sessions are being created!"}`, fault.Throttled},
 		{400, `{"msg":"Rejected, Reason: x"}`, fault.Invalid},
+		{400, `"Invalid \"kind\""`, fault.Invalid},
+		{500, `"java.lang.IllegalStateException: x"`, fault.Unknown},
 		{400, `<html>`, fault.Invalid},
 		{404, `{"msg":"Session '7' not found."}`, fault.NotFound},
 		{401, ``, fault.Denied},

@@ -32,7 +32,7 @@ func kindOf(runID string) kind {
 }
 
 // session is what is used of Livy's session and batch objects. There is no time
-// in either.
+// in either, and before 0.8.0 no heartbeat (nil), although a session may have one.
 type session struct {
 	ID        int    `json:"id"`
 	Name      string `json:"name"`
@@ -40,7 +40,7 @@ type session struct {
 	Owner     string `json:"owner"`
 	ProxyUser string `json:"proxyUser"`
 	State     string `json:"state"`
-	Heartbeat int    `json:"heartbeatTimeoutInSecond"`
+	Heartbeat *int   `json:"heartbeatTimeoutInSecond"`
 }
 
 // identify gives the run's id, "" where nothing lasting names it: the name that
@@ -70,8 +70,13 @@ func (s session) is(runID string, k kind) bool {
 }
 
 // looked says whether the session's statements may be read and matter: it is
-// idle, and reading them is not the heartbeat that keeps it alive.
-func (s session) looked() bool { return s.State == "idle" && s.Heartbeat == 0 }
+// idle, and reading them is not the heartbeat that keeps it alive. Where the
+// server does not tell of heartbeats they are read: at worst a session that its
+// client has left lives until its idle limit, which reading does not move; unread,
+// one with short statements would be called idle and stopped in its user's work.
+func (s session) looked() bool {
+	return s.State == "idle" && (s.Heartbeat == nil || *s.Heartbeat == 0)
+}
 
 // observe says what was seen. An owner is the user only where Livy was told one:
 // without authentication the server's own name stands there, and with the

@@ -43,9 +43,11 @@ type request struct {
 // Start creates an interactive session whose name carries the session id. The
 // spec is the body of POST /sessions as JSON; the name is not the caller's to
 // give. A Start.Idle becomes Livy's own idle limit where the spec asks for none
-// that is smaller: ttl before 0.9.0, idleTimeout since. A Start.MaxRuntime has an
-// effect since 0.9.0 only, as ttl, and only where the server is configured to
-// check it.
+// that is smaller (S4.5): ttl in 0.8, idleTimeout since 0.9.0. A Start.MaxRuntime
+// has an effect since 0.9.0 only, as ttl, and only where the server is configured
+// to check it. Livy before 0.8.0 knows no limit of a session's own: there, what
+// ends the run is Nightshift's deadline and idle limit alone, and the server's own
+// idle limit for all.
 //
 // Livy has no idempotency key but names are unique: the list is looked at before
 // the request, and again where it was refused.
@@ -66,7 +68,10 @@ func (e *Engine) Start(ctx context.Context, s app.Start) (workload.Run, error) {
 	if err := e.limit(ctx, in, s); err != nil {
 		return workload.Run{}, err
 	}
-	err = e.do(ctx, op, http.MethodPost, "/sessions", in, nil)
+	var made session
+	if err = e.do(ctx, op, http.MethodPost, "/sessions", in, &made); err == nil {
+		e.memory.began(made)
+	}
 	if fault.Is(err, fault.Invalid) {
 		if there, _, _, lookErr := e.find(ctx, op, run); lookErr == nil && there != nil {
 			err = nil // another start of the same session was faster
@@ -103,28 +108,47 @@ func decode(spec []byte) (*request, error) {
 	return in, nil
 }
 
+// words are how a server names limits of a session's own.
+type words int
+
+const (
+	unasked   words = iota
+	unread          // the version is not told
+	wordless        // before 0.8.0: there are none
+	idleAsTTL       // 0.8: ttl is the idle limit
+	both            // since 0.9.0: idleTimeout is, and ttl bounds the life
+)
+
 // limit sets the session's own limits in Livy (S4.5), in the words of the
-// server's version: the smaller of what the spec asks and what the session has.
-// Before 0.9.0 ttl is the idle limit and there is no idleTimeout; a spec that
-// says idleTimeout is understood all the same.
+// server's version: the smaller of what the spec asks and what the session has. A
+// spec that says idleTimeout is understood by 0.8 too. A field that a server does
+// not know makes it refuse the session for good, so where the version is not told
+// the spec goes as it was written, with no limit of ours.
 func (e *Engine) limit(ctx context.Context, in *request, s app.Start) error {
-	if s.Idle <= 0 && s.MaxRuntime <= 0 && in.IdleTimeout == "" {
+	if s.Idle <= 0 && s.MaxRuntime <= 0 && in.TTL == "" && in.IdleTimeout == "" {
 		return nil
 	}
-	late, err := e.isLate(ctx)
-	if err != nil {
+	w, err := e.vocabulary(ctx)
+	if err != nil || w == unread {
 		return err
 	}
 	ttl, idle := wish{"ttl", in.TTL}, wish{"idleTimeout", in.IdleTimeout}
-	if !late {
-		in.TTL, err = smallest(s.Idle, ttl, idle)
-		in.IdleTimeout = ""
+	if w == both {
+		if in.IdleTimeout, err = smallest(s.Idle, idle); err != nil {
+			return err
+		}
+		in.TTL, err = smallest(s.MaxRuntime, ttl)
 		return err
 	}
-	if in.IdleTimeout, err = smallest(s.Idle, idle); err != nil {
-		return err
+	least, err := smallest(s.Idle, ttl, idle)
+	in.TTL, in.IdleTimeout = least, ""
+	if w == wordless && err == nil {
+		in.TTL = ""
+		if least != "" && (s.Idle <= 0 || least != seconds(s.Idle)) {
+			return fault.Newf("livy: create session", fault.Invalid,
+				"ttl, idleTimeout: Livy before 0.8.0 has no limit of a session's own, and Nightshift's idle limit is not as small as %s: leave it out", least)
+		}
 	}
-	in.TTL, err = smallest(s.MaxRuntime, ttl)
 	return err
 }
 
@@ -174,33 +198,42 @@ func seconds(d time.Duration) string {
 	return strconv.Itoa(max(1, int(d/time.Second))) + "s"
 }
 
-// isLate says whether the server is Livy 0.9.0 or later; it is asked once.
-func (e *Engine) isLate(ctx context.Context) (bool, error) {
+// vocabulary is how the server names limits, by its version; it is asked once.
+// What is answered with anything but a version does not tell it.
+func (e *Engine) vocabulary(ctx context.Context) (words, error) {
 	e.mu.Lock()
-	known := e.late
+	known := e.words
 	e.mu.Unlock()
-	if known != nil {
-		return *known, nil
+	if known != unasked {
+		return known, nil
 	}
 	var said struct {
 		Version string `json:"version"`
 	}
-	if err := e.do(ctx, "livy: read the version", http.MethodGet, "/version", nil, &said); err != nil && !fault.Is(err, fault.NotFound) {
-		return false, err
+	err := e.do(ctx, "livy: read the version", http.MethodGet, "/version", nil, &said)
+	if k := fault.KindOf(err); err != nil && k != fault.NotFound && k != fault.Denied && k != fault.Invalid {
+		return unasked, err
 	}
-	late := lateVersion(said.Version)
+	known = wordsOf(said.Version)
 	e.mu.Lock()
-	e.late = &late
+	e.words = known
 	e.mu.Unlock()
-	return late, nil
+	return known, nil
 }
 
-// lateVersion reads a version such as "0.8.0-incubating"; one that cannot be
-// read is taken for an old one, whose words are EMR's.
-func lateVersion(version string) bool {
+// wordsOf reads a version such as "0.8.0-incubating".
+func wordsOf(version string) words {
 	major, rest, _ := strings.Cut(version, ".")
 	minor, _, _ := strings.Cut(rest, ".")
 	a, errA := strconv.Atoi(major)
 	b, errB := strconv.Atoi(minor)
-	return errA == nil && errB == nil && (a > 0 || b >= 9)
+	switch {
+	case errA != nil || errB != nil:
+		return unread
+	case a == 0 && b < 8:
+		return wordless
+	case a == 0 && b == 8:
+		return idleAsTTL
+	}
+	return both
 }

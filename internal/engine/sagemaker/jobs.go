@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
 
 	"nightshift/internal/app"
 	"nightshift/internal/fault"
@@ -52,7 +53,8 @@ type filter struct {
 	modified time.Time // only jobs changed after it
 }
 
-// job is what the API says of one job. Summaries leave limit and started zero.
+// job is what the API says of one job. Summaries leave limit, billing and started
+// zero.
 type job struct {
 	name, arn         string
 	status, secondary string
@@ -60,6 +62,7 @@ type job struct {
 	created, modified time.Time
 	started, ended    time.Time // zero: not yet
 	limit             time.Duration
+	billing           workload.Billing
 }
 
 // The words for a job's status; both kinds use the same.
@@ -74,8 +77,23 @@ const (
 
 func (e *Engine) kinds() []kind { return []kind{e.trainingJobs(), e.processingJobs()} }
 
-func (e *Engine) run(k kind, name string, limit time.Duration) workload.Run {
-	return workload.Run{Engine: k.engine, Endpoint: e.endpoint, ID: k.prefix + name, MaxRuntime: limit}
+func (e *Engine) run(k kind, name string, limit time.Duration, billing workload.Billing) workload.Run {
+	return workload.Run{Engine: k.engine, Endpoint: e.endpoint, ID: k.prefix + name, MaxRuntime: limit, Billing: billing}
+}
+
+// billing is what a job is billed by: what the service or the spec says of it,
+// and its tags.
+func (m marks) billing(b workload.Billing) workload.Billing {
+	b.Department, b.CostCenter = m.sums.Department, m.sums.CostCenter
+	return b
+}
+
+// tagged is the billing of a job that is about to be started.
+func tagged(b workload.Billing, tags []types.Tag) workload.Billing {
+	for _, t := range tags {
+		b.Tagged(aws.ToString(t.Key), aws.ToString(t.Value))
+	}
+	return b
 }
 
 // startedBefore tells a repeated start from a name that somebody else took.
@@ -95,7 +113,7 @@ func (e *Engine) startedBefore(ctx context.Context, op string, k kind, name, ses
 	case m.stamp != sessionID:
 		return workload.Run{}, fault.Newf(op, fault.Invalid, "the %s %q is taken by another job", k.field, name)
 	}
-	return e.run(k, name, j.limit), nil
+	return e.run(k, name, j.limit, m.billing(j.billing)), nil
 }
 
 // named gives the name that a job shall have: the spec's own, or one made of
@@ -149,6 +167,10 @@ func decode(spec []byte, into any) error {
 	}
 	return nil
 }
+
+// JobName is the name of the job that is started for a session: the request's
+// own, or one made of the session id.
+func JobName(asked, sessionID string) string { return cmp.Or(asked, nameFor(sessionID)) }
 
 // nameFor makes a job's name of a session id, always the same one.
 func nameFor(sessionID string) string {
@@ -285,7 +307,7 @@ func (e *Engine) look(ctx context.Context, k kind, j job, known known, met bool)
 	if err != nil {
 		return classify(op, err)
 	}
-	known.limit, known.started = d.limit, d.started
+	known.limit, known.billing, known.started = d.limit, d.billing, d.started
 	e.remember(k.prefix+j.name, known)
 	return nil
 }
@@ -298,7 +320,7 @@ func (e *Engine) listed(k kind, jobs map[string]job, asked time.Time, complete b
 		if !met {
 			known.marks = marks{stamp: stampIn(name)}
 		}
-		j.limit, j.started = known.limit, known.started
+		j.limit, j.billing, j.started = known.limit, known.billing, known.started
 		l.Runs = append(l.Runs, e.observe(k, j, known.marks, asked))
 	}
 	return l
@@ -312,7 +334,7 @@ func (e *Engine) describeJob(ctx context.Context, k kind, name string) (workload
 	j, err := k.describe(ctx, name)
 	switch err = classify(op, err); {
 	case fault.Is(err, fault.NotFound):
-		return workload.Observation{Run: e.run(k, name, 0), State: workload.Gone, At: asked}, nil
+		return workload.Observation{Run: e.run(k, name, 0, workload.Billing{}), State: workload.Gone, At: asked}, nil
 	case err != nil:
 		return workload.Observation{}, err
 	}
@@ -327,7 +349,7 @@ func (e *Engine) describeJob(ctx context.Context, k kind, name string) (workload
 			return workload.Observation{}, err
 		}
 	}
-	known.limit, known.started = j.limit, j.started
+	known.limit, known.billing, known.started = j.limit, j.billing, j.started
 	if met {
 		e.remember(k.prefix+name, known)
 	}
@@ -337,9 +359,12 @@ func (e *Engine) describeJob(ctx context.Context, k kind, name string) (workload
 
 func (e *Engine) observe(k kind, j job, m marks, asked time.Time) workload.Observation {
 	o := workload.Observation{
-		Run: e.run(k, j.name, j.limit), Name: j.name, State: state(k, j), At: asked,
+		Run: e.run(k, j.name, j.limit, m.billing(j.billing)), Name: j.name, State: state(k, j), At: asked,
 		CreatedAt: j.created, RunningSince: j.started, Stamp: m.stamp, User: m.user, PartOf: m.partOf,
 		Detail: strings.TrimSpace(j.secondary + " " + j.failure),
+	}
+	if o.State == workload.Unknown {
+		o.Detail = strings.TrimSpace("state " + j.status + " " + o.Detail)
 	}
 	if o.State.Over() {
 		switch {
@@ -357,8 +382,8 @@ func over(status string) bool {
 }
 
 // state normalises the service's words. Once a job has begun it is running, also
-// while it is interrupted or downloads anew. A word that is not known is no
-// reason to believe that a job is over.
+// while it is interrupted or downloads anew. A word that is not known says neither
+// that a job runs nor that it is over.
 func state(k kind, j job) workload.State {
 	switch j.status {
 	case completed:
@@ -369,6 +394,9 @@ func state(k kind, j job) workload.State {
 		return workload.Stopped
 	case stopping, deleting:
 		return workload.Stopping
+	case inProgress:
+	default:
+		return workload.Unknown
 	}
 	if !j.started.IsZero() {
 		return workload.Running

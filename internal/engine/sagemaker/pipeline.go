@@ -144,11 +144,11 @@ func (e *Engine) examine(ctx context.Context, id string) (o workload.Observation
 }
 
 // executing is what a status says. Executions have no time of waiting: the
-// first step may start at once. A status that is not known is no reason to
-// believe that an execution is over.
+// first step may start at once. A status that is not known says neither that an
+// execution runs nor that it is over.
 func (e *Engine) executing(id string, status types.PipelineExecutionStatus, name string, began, asked time.Time) workload.Observation {
 	o := workload.Observation{
-		Run: e.execution(id), Name: name, State: workload.Running, At: asked,
+		Run: e.execution(id), Name: name, State: workload.Unknown, At: asked,
 		CreatedAt: began, RunningSince: began, Stamp: stampIn(name), Detail: string(status),
 	}
 	switch status {
@@ -162,6 +162,7 @@ func (e *Engine) executing(id string, status types.PipelineExecutionStatus, name
 		// Completed with failures: every failed step was handled as the pipeline says.
 		o.State = workload.Succeeded
 	case types.PipelineExecutionStatusExecuting:
+		o.State = workload.Running
 	}
 	return o
 }

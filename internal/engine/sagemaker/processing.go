@@ -33,7 +33,7 @@ func (e *Engine) startProcessing(ctx context.Context, s app.Start) (workload.Run
 	if err != nil {
 		return workload.Run{}, err
 	}
-	return e.run(k, *in.ProcessingJobName, processingLimit(in.StoppingCondition)), nil
+	return e.run(k, *in.ProcessingJobName, processingLimit(in.StoppingCondition), tagged(processingOn(in.ProcessingResources), in.Tags)), nil
 }
 
 func decodeProcessing(s app.Start) (*sdk.CreateProcessingJobInput, error) {
@@ -64,6 +64,14 @@ func processingLimit(c *types.ProcessingStoppingCondition) time.Duration {
 	return time.Duration(aws.ToInt32(c.MaxRuntimeInSeconds)) * time.Second
 }
 
+// processingOn says on what instances a processing job runs.
+func processingOn(r *types.ProcessingResources) (b workload.Billing) {
+	if r != nil && r.ClusterConfig != nil {
+		b.On(string(r.ClusterConfig.InstanceType), int(aws.ToInt32(r.ClusterConfig.InstanceCount)))
+	}
+	return b
+}
+
 func (e *Engine) processingJobs() kind {
 	return kind{
 		engine: workload.SageMakerProcessing, prefix: processingPrefix, noun: "processing job", field: "ProcessingJobName",
@@ -92,6 +100,7 @@ func (e *Engine) describeProcessing(ctx context.Context, name string) (job, erro
 		status: string(d.ProcessingJobStatus), secondary: aws.ToString(d.ExitMessage), failure: aws.ToString(d.FailureReason),
 		created: aws.ToTime(d.CreationTime), modified: aws.ToTime(d.LastModifiedTime),
 		started: aws.ToTime(d.ProcessingStartTime), ended: aws.ToTime(d.ProcessingEndTime), limit: processingLimit(d.StoppingCondition),
+		billing: processingOn(d.ProcessingResources),
 	}, nil
 }
 

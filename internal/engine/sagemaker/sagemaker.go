@@ -71,6 +71,7 @@ type API interface {
 	ListTags(context.Context, *sdk.ListTagsInput, ...func(*sdk.Options)) (*sdk.ListTagsOutput, error)
 	StartPipelineExecution(context.Context, *sdk.StartPipelineExecutionInput, ...func(*sdk.Options)) (*sdk.StartPipelineExecutionOutput, error)
 	DescribePipelineExecution(context.Context, *sdk.DescribePipelineExecutionInput, ...func(*sdk.Options)) (*sdk.DescribePipelineExecutionOutput, error)
+	RetryPipelineExecution(context.Context, *sdk.RetryPipelineExecutionInput, ...func(*sdk.Options)) (*sdk.RetryPipelineExecutionOutput, error)
 	StopPipelineExecution(context.Context, *sdk.StopPipelineExecutionInput, ...func(*sdk.Options)) (*sdk.StopPipelineExecutionOutput, error)
 	ListPipelines(context.Context, *sdk.ListPipelinesInput, ...func(*sdk.Options)) (*sdk.ListPipelinesOutput, error)
 	ListPipelineExecutions(context.Context, *sdk.ListPipelineExecutionsInput, ...func(*sdk.Options)) (*sdk.ListPipelineExecutionsOutput, error)
@@ -98,13 +99,15 @@ type known struct {
 	created time.Time // of the job looked up: a name can be used again once its job was deleted
 	marks
 	limit   time.Duration
-	started time.Time // zero: not yet; looked up again
+	billing workload.Billing // without what its tags say
+	started time.Time        // zero: not yet; looked up again
 }
 
 // marks are what a run's tags say.
 type marks struct {
 	stamp, user string
-	partOf      string // run id of the pipeline execution
+	partOf      string           // run id of the pipeline execution
+	sums        workload.Billing // its tags that costs are summed by
 }
 
 // New gives the engine of endpoint "sagemaker/<account>/<region>". pipelines
@@ -243,6 +246,7 @@ func (e *Engine) tags(ctx context.Context, op, arn string) (m marks, err error) 
 			return marks{}, classify(op, err)
 		}
 		for _, t := range out.Tags {
+			m.sums.Tagged(aws.ToString(t.Key), aws.ToString(t.Value))
 			switch aws.ToString(t.Key) {
 			case TagSession:
 				m.stamp = aws.ToString(t.Value)

@@ -345,12 +345,36 @@ func TestStates(t *testing.T) {
 		{"Stopped", "MaxRuntimeExceeded", began, workload.Stopped},
 		{"Completed", "Completed", began, workload.Succeeded},
 		{"Failed", "Failed", began, workload.Failed},
-		{"SomethingNew", "", time.Time{}, workload.Running},
+		{"Deleting", "", began, workload.Stopping},
+		{"SomethingNew", "", time.Time{}, workload.Unknown},
+		{"SomethingNew", "Training", began, workload.Unknown},
 	} {
 		got := state((&Engine{}).trainingJobs(), job{status: c.status, secondary: c.secondary, started: c.started})
 		if got != c.want {
 			t.Errorf("%s/%s is %s, want %s", c.status, c.secondary, got, c.want)
 		}
+	}
+	// A word that AWS adds is looked at, and ends nothing meanwhile.
+	e := &Engine{now: func() time.Time { return began }}
+	known := func(word string, s workload.State) {
+		if s == workload.Unknown {
+			t.Errorf("the status %s is not known", word)
+		}
+	}
+	for _, word := range types.TrainingJobStatus("").Values() {
+		known(string(word), state(e.trainingJobs(), job{status: string(word)}))
+	}
+	for _, word := range types.ProcessingJobStatus("").Values() {
+		known(string(word), state(e.processingJobs(), job{status: string(word)}))
+	}
+	for _, word := range types.PipelineExecutionStatus("").Values() {
+		known(string(word), e.executing("x", word, "", began, began).State)
+	}
+	if o := e.executing("x", "SomethingNew", "", began, began); o.State != workload.Unknown || o.Detail != "SomethingNew" {
+		t.Errorf("a new status of an execution is %s, %q", o.State, o.Detail)
+	}
+	if o := e.observe(e.trainingJobs(), job{status: "SomethingNew", secondary: "Training"}, marks{}, began); o.Detail != "state SomethingNew Training" {
+		t.Errorf("a new status of a job is told as %q", o.Detail)
 	}
 }
 

@@ -34,7 +34,7 @@ func (e *Engine) startTraining(ctx context.Context, s app.Start) (workload.Run, 
 	if err != nil {
 		return workload.Run{}, err
 	}
-	return e.run(k, *in.TrainingJobName, runtimeOf(in.StoppingCondition)), nil
+	return e.run(k, *in.TrainingJobName, runtimeOf(in.StoppingCondition), tagged(trainingOn(in.ResourceConfig, in.EnableManagedSpotTraining), in.Tags)), nil
 }
 
 func decodeTraining(s app.Start) (*sdk.CreateTrainingJobInput, error) {
@@ -69,6 +69,21 @@ func runtimeOf(c *types.StoppingCondition) time.Duration {
 	return time.Duration(aws.ToInt32(c.MaxRuntimeInSeconds)) * time.Second
 }
 
+// trainingOn says on what instances a training job runs.
+func trainingOn(c *types.ResourceConfig, spot *bool) (b workload.Billing) {
+	if c == nil {
+		return b
+	}
+	b.Spot = aws.ToBool(spot)
+	if len(c.InstanceGroups) == 0 && c.InstanceType != "" {
+		b.On(string(c.InstanceType), int(aws.ToInt32(c.InstanceCount)))
+	}
+	for _, g := range c.InstanceGroups {
+		b.On(string(g.InstanceType), int(aws.ToInt32(g.InstanceCount)))
+	}
+	return b
+}
+
 func (e *Engine) trainingJobs() kind {
 	return kind{
 		engine: workload.SageMakerTraining, prefix: trainingPrefix, noun: "training job", field: "TrainingJobName",
@@ -90,6 +105,7 @@ func (e *Engine) describeTraining(ctx context.Context, name string) (job, error)
 		status: string(d.TrainingJobStatus), secondary: string(d.SecondaryStatus), failure: aws.ToString(d.FailureReason),
 		created: aws.ToTime(d.CreationTime), modified: aws.ToTime(d.LastModifiedTime),
 		started: aws.ToTime(d.TrainingStartTime), ended: aws.ToTime(d.TrainingEndTime), limit: runtimeOf(d.StoppingCondition),
+		billing: trainingOn(d.ResourceConfig, d.EnableManagedSpotTraining),
 	}, nil
 }
 

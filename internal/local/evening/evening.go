@@ -58,6 +58,9 @@ type Row struct {
 type Result struct {
 	Rows   []Row
 	Checks []Row // what is not about one session: parked events, orphans
+	// Proof is what the records prove when read as an auditor would: how many stops
+	// there were, how many on time, the worst (S8.4).
+	Proof string
 }
 
 // OK says whether every verdict holds.
@@ -385,6 +388,9 @@ func (p *play) judge() Result {
 		r.Rows = append(r.Rows, row)
 	}
 	r.Checks = p.checks()
+	var proven Row
+	proven, r.Proof = p.checkProof()
+	r.Checks = append(r.Checks, proven)
 	return r
 }
 

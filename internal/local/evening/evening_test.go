@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -80,6 +81,24 @@ func TestEveningHoldsAndIsTheSameTwice(t *testing.T) {
 		t.Error("an evening that judged nothing is called good")
 	}
 	everyHistoryVerifies(t, p)
+	if first.Proof == "" || !strings.Contains(first.Proof, " stops, ") {
+		t.Errorf("the proof says %q", first.Proof)
+	}
+	p.s.Store = bereft{p.s.Store, first.Rows[0].Session}
+	if row, _ := p.checkProof(); row.OK || !strings.Contains(row.Verdict, first.Rows[0].Session) {
+		t.Errorf("S8.4 a session is gone, and the auditor says %q", row.Verdict)
+	}
+}
+
+// bereft is a store that has lost a session's record.
+type bereft struct {
+	app.Store
+	lost string
+}
+
+func (b bereft) Sessions(ctx context.Context, ids []string) ([]session.Session, error) {
+	found, err := b.Store.Sessions(ctx, ids)
+	return slices.DeleteFunc(found, func(s session.Session) bool { return s.ID == b.lost }), err
 }
 
 // everyHistoryVerifies: each session of the evening has a gapless history whose

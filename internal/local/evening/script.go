@@ -14,6 +14,7 @@ import (
 	"nightshift/internal/app"
 	"nightshift/internal/engine/simrun"
 	"nightshift/internal/local"
+	"nightshift/internal/proof"
 	"nightshift/internal/session"
 )
 
@@ -304,6 +305,32 @@ func check(user, happened, cause, finding string) Row {
 		r.Verdict = "FAIL: " + finding
 	}
 	return r
+}
+
+// checkProof: the records, exported and verified as by somebody who has nothing
+// but the file, hold, and know of as many stops as the evening has.
+func (p *play) checkProof() (Row, string) {
+	had := 0
+	for _, sub := range p.subjects {
+		if !sub.known.IsZero() {
+			had++
+		}
+	}
+	var file bytes.Buffer
+	err := app.ExportProof(context.Background(), p.s.Store, &file, time.Time{}, time.Time{}, p.s.Clock.Now())
+	p.fail(err)
+	r, err := proof.Verify(&file, proof.Options{})
+	p.fail(err)
+	finding, done := "", len(r.Stops)-r.Open
+	switch {
+	case !r.Holds():
+		finding = r.Faults[0].String()
+	case r.OnTime != done || r.Overdue > 0:
+		finding = fmt.Sprintf("of %d stops only %d were on time, %d are overdue", len(r.Stops), r.OnTime, r.Overdue)
+	case done != had:
+		finding = fmt.Sprintf("the records know of %d stops; the evening has %d", done, had)
+	}
+	return check("an auditor", "the records are exported and verified", "–", finding), r.Summary()
 }
 
 func (p *play) checkOrphan() Row {

@@ -22,6 +22,7 @@ const (
 	account   = "123456789012"
 	endpoint  = "sagemaker/" + account + "/us-east-1"
 	execution = "arn:aws:states:us-east-1:" + account + ":execution:nightshift-run:one"
+	restart   = "arn:aws:states:us-east-1:" + account + ":execution:nightshift-restart:one"
 	runInput  = `{"user":"u-ana","engine":"sagemaker-training","endpoint":"` + endpoint + `","spec":{
 		"TrainingJobName":"nightly","AlgorithmSpecification":{"TrainingInputMode":"File","TrainingImage":"image"},
 		"RoleArn":"arn:aws:iam::` + account + `:role/training","OutputDataConfig":{"S3OutputPath":"s3://bucket/out"},
@@ -52,6 +53,7 @@ func Environment(function string) map[string]string {
 func Script() map[string]runtimehost.Reply {
 	return map[string]runtimehost.Reply{
 		"SageMaker.CreateTrainingJob": {Body: `{"TrainingJobArn":"arn:aws:sagemaker:us-east-1:` + account + `:training-job/nightly"}`},
+		"POST /":                      {Body: `<Response><subnetSet/></Response>`}, // EC2, whatever it is asked
 	}
 }
 
@@ -76,8 +78,17 @@ func Event(function string, items []json.RawMessage) ([]byte, error) {
 	case "start-run":
 		id := app.SessionOfExecution(execution)
 		return fmt.Appendf(nil, `{"sessionId":%q,"taskToken":"token","execution":%q,"input":%s}`, id, execution, runInput), nil
+	case "preflight":
+		// The job names a subnet that does not exist, and nothing else of a network.
+		return fmt.Appendf(nil, `{"execution":%q,"input":{"user":"u-ana","engine":"sagemaker-processing","endpoint":%q,"spec":{
+			"NetworkConfig":{"VpcConfig":{"Subnets":["subnet-0a1b2c3d"]}},"ProcessingResources":{"ClusterConfig":{"InstanceCount":1}}}}}`, execution, endpoint), nil
 	case "run-effects":
 		return streamed(items)
+	case "console":
+		return fmt.Appendf(nil, `{"version":"2.0","rawPath":"/api/policy","headers":{},"requestContext":{"http":{"method":"GET"},
+			"authorizer":{"jwt":{"claims":{"sub":"u-ana"}}}}}`), nil
+	case "restart-session":
+		return fmt.Appendf(nil, `{"execution":%q,"input":{"session":%q}}`, restart, app.SessionOfExecution(execution)), nil
 	case "observe-endpoint", "drain-endpoint":
 		return fmt.Appendf(nil, `{"endpoint":%q,"generation":1}`, endpoint), nil
 	}

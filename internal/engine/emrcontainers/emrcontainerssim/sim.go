@@ -33,6 +33,8 @@ const (
 	OpList             = "ListJobRuns"
 	OpListClusters     = "ListVirtualClusters"
 	OpDescribeClusters = "DescribeVirtualCluster"
+	OpCreateCluster    = "CreateVirtualCluster"
+	OpDeleteCluster    = "DeleteVirtualCluster"
 	opUnknown          = "unknown"
 )
 
@@ -46,6 +48,8 @@ func Rates() map[string]cadence.Rate {
 		OpList:             {PerSecond: 5, Burst: 100},
 		OpListClusters:     {PerSecond: 5, Burst: 100},
 		OpDescribeClusters: {PerSecond: 5, Burst: 100},
+		OpCreateCluster:    {PerSecond: 1, Burst: 25},
+		OpDeleteCluster:    {PerSecond: 1, Burst: 25},
 		simrun.All:         {PerSecond: 20, Burst: 200},
 	}
 }
@@ -57,10 +61,10 @@ var Habit = simrun.Plan{StartDelay: 45 * time.Second, Grace: 20 * time.Second}
 // pageDefault is the page size where the caller names none.
 const pageDefault = 50
 
-// Config says what there is besides job runs.
+// Config says what there is at first.
 type Config struct {
 	Account, Region string
-	Clusters        []string                // ids of virtual clusters in state RUNNING
+	Clusters        []string                // ids of virtual clusters that are there from the beginning
 	Rates           map[string]cadence.Rate // nil: Rates()
 	Series          int64                   // begins every run's id, so that a later simulator's ids are others; at most 10 digits
 }
@@ -72,11 +76,11 @@ type Sim struct {
 
 	clock  simrun.Clock
 	config Config
-	since  time.Time
 	mux    *http.ServeMux
 
-	mu   sync.Mutex
-	jobs []*job // in order of creation
+	mu       sync.Mutex
+	jobs     []*job // in order of creation
+	clusters []*cluster
 }
 
 type job struct {
@@ -105,7 +109,10 @@ func New(clock simrun.Clock, config Config) *Sim {
 	if config.Rates == nil {
 		config.Rates = Rates()
 	}
-	s := &Sim{Door: simrun.NewDoor(clock, config.Rates), clock: clock, config: config, since: clock.Now()}
+	s := &Sim{Door: simrun.NewDoor(clock, config.Rates), clock: clock, config: config}
+	for _, id := range config.Clusters {
+		s.clusters = append(s.clusters, found(id, clock.Now()))
+	}
 	s.mux = http.NewServeMux()
 	for pattern, op := range map[string]string{
 		"POST /virtualclusters/{cluster}/jobruns":        OpStart,
@@ -114,6 +121,8 @@ func New(clock simrun.Clock, config Config) *Sim {
 		"DELETE /virtualclusters/{cluster}/jobruns/{id}": OpCancel,
 		"GET /virtualclusters":                           OpListClusters,
 		"GET /virtualclusters/{cluster}":                 OpDescribeClusters,
+		"POST /virtualclusters":                          OpCreateCluster,
+		"DELETE /virtualclusters/{cluster}":              OpDeleteCluster,
 		"/":                                              opUnknown,
 	} {
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -156,9 +165,13 @@ func (s *Sim) operate(op string, w http.ResponseWriter, r *http.Request) {
 	case OpCancel:
 		answer, no = s.cancel(r)
 	case OpListClusters:
-		answer = map[string]any{"virtualClusters": s.clusters()}
+		answer = s.listClusters(r.URL.Query()["states"])
 	case OpDescribeClusters:
-		answer, no = s.cluster(r.PathValue("cluster"))
+		answer, no = s.describeCluster(r.PathValue("cluster"))
+	case OpCreateCluster:
+		answer, no = s.createCluster(r)
+	case OpDeleteCluster:
+		answer, no = s.deleteCluster(r.PathValue("cluster"))
 	default:
 		no = &refusal{404, "UnknownOperationException", "the simulator does not know " + r.Method + " " + r.URL.Path}
 	}
@@ -171,8 +184,12 @@ func (s *Sim) operate(op string, w http.ResponseWriter, r *http.Request) {
 
 func (s *Sim) start(r *http.Request) (any, *refusal) {
 	cluster := r.PathValue("cluster")
-	if _, no := s.cluster(cluster); no != nil {
+	c, no := s.cluster(cluster)
+	if no != nil {
 		return nil, no
+	}
+	if state := c.state(s.clock.Now()); state != clusterRunning {
+		return nil, invalid("Virtual cluster %s is %s and takes no job runs", cluster, state)
 	}
 	var in input
 	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
@@ -375,28 +392,6 @@ func (s *Sim) show(j *job, now time.Time) any {
 		shown.StateDetails = cmp.Or(j.life.Plan.Reason, "JobRun failed. The main Spark container exited with code 1.")
 	}
 	return shown
-}
-
-func (s *Sim) clusters() []any {
-	all := []any{}
-	for _, id := range s.config.Clusters {
-		all = append(all, s.showCluster(id))
-	}
-	return all
-}
-
-func (s *Sim) cluster(id string) (any, *refusal) {
-	if !slices.Contains(s.config.Clusters, id) {
-		return nil, notFound("Virtual cluster " + id + " doesn't exist.")
-	}
-	return map[string]any{"virtualCluster": s.showCluster(id)}, nil
-}
-
-func (s *Sim) showCluster(id string) any {
-	return map[string]any{
-		"id": id, "name": id, "arn": s.arn(id), "state": "RUNNING", "createdAt": stamp(s.since),
-		"containerProvider": map[string]any{"type": "EKS", "id": "simulated", "info": map[string]any{"eksInfo": map[string]string{"namespace": id}}},
-	}
 }
 
 // arn begins its resource with a slash, as the service's do.

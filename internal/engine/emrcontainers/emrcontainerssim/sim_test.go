@@ -109,3 +109,63 @@ func TestCancelsAreLimited(t *testing.T) {
 		t.Errorf("after 3 s a cancel answers %d %s", status, code)
 	}
 }
+
+func TestVirtualClusters(t *testing.T) {
+	c := enginetest.Clock(t)
+	s := emrcontainerssim.New(c, emrcontainerssim.Config{Account: "1", Region: "r", Clusters: []string{"vc1"}})
+	s.Plan("", simrun.Plan{Work: time.Minute})
+	body := func(token, namespace string) string {
+		return fmt.Sprintf(`{"clientToken":%q,"name":"etl","containerProvider":{"type":"EKS","id":"eks-1","info":{"eksInfo":{"namespace":%q}}}}`, token, namespace)
+	}
+	_, _, made := call(t, s, "POST", "/virtualclusters", body("a", "etl"))
+	id, _ := made["id"].(string)
+	if _, _, again := call(t, s, "POST", "/virtualclusters", body("a", "etl")); again["id"] != id || id == "" {
+		t.Errorf("the same token makes %v, then %v", made, again)
+	}
+	path := "/virtualclusters/" + id
+	state := func() any {
+		_, _, said := call(t, s, "GET", path, "")
+		shown := said["virtualCluster"].(map[string]any)
+		if shown["clientToken"] != nil || shown["name"] != "etl" {
+			t.Errorf("it shows %v", shown)
+		}
+		return shown["state"]
+	}
+	refused := func(method, path, body, code string) {
+		t.Helper()
+		if status, got, said := call(t, s, method, path, body); status != 400 || got != code {
+			t.Errorf("%s %s answers %d %s %v, want %s", method, path, status, got, said, code)
+		}
+	}
+	refused("POST", "/virtualclusters", body("b", "etl"), "ValidationException")
+	refused("POST", "/virtualclusters", body("", "other"), "ValidationException")
+	refused("POST", "/virtualclusters", body("c", ""), "ValidationException")
+	refused("DELETE", "/virtualclusters/nope", "", "ResourceNotFoundException")
+	call(t, s, "POST", path+"/jobruns", job("a", ""))
+	refused("DELETE", path, "", "ValidationException")
+	_ = c.Sleep(t.Context(), time.Hour)
+	s.Arrest(id, true)
+	if got := state(); got != "ARRESTED" {
+		t.Errorf("it is %v", got)
+	}
+	refused("POST", path+"/jobruns", job("b", ""), "ValidationException")
+	s.Arrest(id, false)
+	for _, step := range []struct {
+		after time.Duration
+		want  string
+	}{{0, "TERMINATING"}, {emrcontainerssim.Termination, "TERMINATED"}} {
+		if step.after == 0 {
+			call(t, s, "DELETE", path, "")
+		}
+		_ = c.Sleep(t.Context(), step.after)
+		if got := state(); got != step.want {
+			t.Errorf("after %s it is %v, want %s", step.after, got, step.want)
+		}
+	}
+	refused("DELETE", path, "", "ValidationException")
+	call(t, s, "POST", "/virtualclusters", body("d", "etl"))
+	_, _, listed := call(t, s, "GET", "/virtualclusters?states=RUNNING&states=ARRESTED", "")
+	if n := len(listed["virtualClusters"].([]any)); n != 2 {
+		t.Errorf("%d run, want vc1 and the new one", n)
+	}
+}

@@ -2,6 +2,7 @@ package livysim
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,27 +11,6 @@ import (
 
 	"nightshift/internal/engine/simrun"
 )
-
-// request is the body of POST /sessions.
-type request struct {
-	Kind           string            `json:"kind"`
-	ProxyUser      *string           `json:"proxyUser"`
-	Jars           []string          `json:"jars"`
-	PyFiles        []string          `json:"pyFiles"`
-	Files          []string          `json:"files"`
-	DriverMemory   *string           `json:"driverMemory"`
-	DriverCores    int               `json:"driverCores"`
-	ExecutorMemory *string           `json:"executorMemory"`
-	ExecutorCores  int               `json:"executorCores"`
-	NumExecutors   int               `json:"numExecutors"`
-	Archives       []string          `json:"archives"`
-	Queue          *string           `json:"queue"`
-	Name           *string           `json:"name"`
-	Conf           map[string]string `json:"conf"`
-	Heartbeat      int               `json:"heartbeatTimeoutInSecond"`
-	TTL            *string           `json:"ttl"`
-	IdleTimeout    *string           `json:"idleTimeout"`
-}
 
 // session is what the server, and later the ledger, knows of one session.
 type session struct {
@@ -154,8 +134,8 @@ func (s *session) record(now time.Time) simrun.Record {
 	return r
 }
 
-// show is the session as the API gives it: there is no time in it.
-func (s *session) show(now time.Time, withIdleTimeout bool) map[string]any {
+// show is the session as the API of a version gives it: there is no time in it.
+func (s *session) show(now time.Time, v version) map[string]any {
 	list := func(l []string) []string { return append([]string{}, l...) }
 	r := s.request
 	conf := map[string]string{}
@@ -168,12 +148,17 @@ func (s *session) show(now time.Time, withIdleTimeout bool) map[string]any {
 	}
 	shown := map[string]any{
 		"id": s.id, "name": r.Name, "appId": s.appID(now), "owner": owner, "proxyUser": r.ProxyUser, "state": s.state(now), "kind": r.Kind,
-		"appInfo": map[string]any{"driverLogUrl": nil, "sparkUiUrl": nil}, "log": []string{"stdout: ", "\nstderr: "}, "ttl": r.TTL,
-		"driverMemory": r.DriverMemory, "driverCores": r.DriverCores, "executorMemory": r.ExecutorMemory, "executorCores": r.ExecutorCores,
+		"appInfo": map[string]any{"driverLogUrl": nil, "sparkUiUrl": nil}, "log": []string{"stdout: ", "\nstderr: "},
+	}
+	if v < withTTL {
+		return shown
+	}
+	maps.Copy(shown, map[string]any{
+		"ttl": r.TTL, "driverMemory": r.DriverMemory, "driverCores": r.DriverCores, "executorMemory": r.ExecutorMemory, "executorCores": r.ExecutorCores,
 		"conf": conf, "archives": list(r.Archives), "files": list(r.Files), "heartbeatTimeoutInSecond": r.Heartbeat,
 		"jars": list(r.Jars), "numExecutors": r.NumExecutors, "pyFiles": list(r.PyFiles), "queue": r.Queue,
-	}
-	if withIdleTimeout {
+	})
+	if v >= withIdleTimeout {
 		shown["idleTimeout"] = r.IdleTimeout
 	}
 	return shown

@@ -15,7 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -52,12 +52,12 @@ const (
 	pageDefault = 100
 )
 
-// Config is the server's configuration. The zero value is a server as Nightshift
-// wants its clusters configured.
+// Config is the server's configuration. The zero value is Livy's own, but for the
+// idle limit, which is EMR's.
 type Config struct {
-	Version  string        // "": "0.8.0-incubating", that of EMR 7.11
+	Version  string        // "": "0.8.0-incubating", that of EMR 7.11; also 0.7.1 and 0.9.0
 	Timeout  time.Duration // livy.server.session.timeout; 0: 8 h
-	KillBusy bool          // timeout-check.skip-busy=false, upstream's default: a long statement counts as idleness
+	SkipBusy bool          // livy.server.session.timeout-check.skip-busy: a busy session is not idle. By default, as upstream, a long statement counts as idleness
 	TTLCheck bool          // livy.server.session.ttl-check, 0.9.0 and later
 	Local    bool          // Spark in local mode: sessions have no application id
 	NoCSRF   bool          // mutating requests need no X-Requested-By
@@ -72,10 +72,10 @@ type Sim struct {
 	*simrun.Door
 	simrun.Plans
 
-	clock  simrun.Clock
-	config Config
-	late   bool // the version is 0.9.0 or later
-	mux    *http.ServeMux
+	clock   simrun.Clock
+	config  Config
+	version version
+	mux     *http.ServeMux
 
 	mu       sync.Mutex
 	sessions []*session // that the server knows
@@ -94,12 +94,12 @@ func New(clock simrun.Clock, config Config) *Sim {
 		config.Timeout = 8 * time.Hour
 	}
 	s := &Sim{Door: simrun.NewDoor(clock, nil), clock: clock, config: config, swept: clock.Now(), mux: http.NewServeMux(), doAs: map[string]int{}}
-	s.late = !strings.HasPrefix(config.Version, "0.8.") && !strings.HasPrefix(config.Version, "0.7.")
+	s.version = versionOf(config.Version)
 	for pattern, h := range map[string]struct {
 		op    string
 		serve func(*http.Request) answer
 	}{
-		"GET /version":                      {OpVersion, s.version},
+		"GET /version":                      {OpVersion, s.build},
 		"GET /sessions":                     {OpList, s.list},
 		"POST /sessions":                    {OpCreate, s.create},
 		"GET /sessions/{id}":                {OpGet, s.about(s.get)},
@@ -109,7 +109,7 @@ func New(clock simrun.Clock, config Config) *Sim {
 		"POST /sessions/{id}/statements":    {OpExecute, s.about(s.execute)},
 		"GET /sessions/{id}/statements/{n}": {OpStatement, s.about(s.statement)},
 		"GET /batches":                      {OpBatches, s.batches},
-		"/":                                 {opUnknown, func(*http.Request) answer { return no(404, "Not found") }},
+		"/":                                 {opUnknown, func(*http.Request) answer { return answer{status: 404, body: html("")} }},
 	} {
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			s.Serve(w, r, h.op, refusals, func(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +119,7 @@ func New(clock simrun.Clock, config Config) *Sim {
 					return
 				}
 				if !s.config.NoCSRF && r.Method != http.MethodGet && r.Header.Get("X-Requested-By") == "" {
-					no(400, "Missing Required Header for CSRF protection.").write(w)
+					forged.write(w)
 					return
 				}
 				h.serve(r).write(w)
@@ -158,12 +158,14 @@ func (s *Sim) DoAs(user string) int {
 }
 
 // Restart restarts the server without recovery: it forgets its sessions and
-// counts from 0 again. Their applications live on, seen by nobody here.
+// counts from 0 again, also the minutes between its looks for idle ones. Their
+// applications live on, seen by nobody here.
 func (s *Sim) Restart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sweep(s.clock.Now())
-	s.sessions, s.next = nil, 0
+	now := s.clock.Now()
+	s.sweep(now)
+	s.sessions, s.next, s.swept = nil, 0, now
 }
 
 // Runs is the ledger: every session there ever was. The id is "name/<name>" for
@@ -204,10 +206,10 @@ func (s *Sim) collect(x *session, tick time.Time) (gone bool) {
 	switch {
 	case x.request.Heartbeat > 0 && tick.Sub(x.heartbeat) > time.Duration(x.request.Heartbeat)*time.Second:
 		by = simrun.Heartbeat
-	case !s.config.KillBusy && x.busy(tick):
+	case s.config.SkipBusy && x.busy(tick):
 	case tick.Sub(x.activity(tick)) > x.idleLimit:
 		by = simrun.IdleTimeout
-	case s.late && s.config.TTLCheck && x.ttl > 0 && tick.Sub(x.ready()) > x.ttl:
+	case s.version >= withIdleTimeout && s.config.TTLCheck && x.ttl > 0 && tick.Sub(x.ready()) > x.ttl:
 		by = simrun.MaxRuntime
 	}
 	if by == simrun.NoOne {
@@ -227,7 +229,21 @@ func no(status int, format string, args ...any) answer {
 	return answer{status: status, body: map[string]string{"msg": fmt.Sprintf(format, args...)}}
 }
 
+// html is a body that is a page.
+type html string
+
+// forged is what a request that changes something is told without the header
+// X-Requested-By, by a filter before Livy's API: a page.
+var forged = answer{status: 400, body: html("<html>\n<head><title>Error 400 </title></head>\n<body>\n<h2>HTTP ERROR: 400</h2>\n" +
+	"<p>Reason:\n<pre>    Missing Required Header for CSRF protection.</pre></p>\n</body>\n</html>\n")}
+
 func (a answer) write(w http.ResponseWriter) {
+	if page, is := a.body.(html); is {
+		w.Header().Set("Content-Type", "text/html;charset=utf-8")
+		w.WriteHeader(a.status)
+		_, _ = io.WriteString(w, string(page)) // the caller is gone if this fails
+		return
+	}
 	w.Header().Set("Content-Type", "application/json;charset=utf-8")
 	if a.location != "" {
 		w.Header().Set("Location", a.location)
@@ -245,7 +261,7 @@ var refusals = simrun.Refusals{
 	Lost:      simrun.Cut,
 }
 
-func (s *Sim) version(*http.Request) answer {
+func (s *Sim) build(*http.Request) answer {
 	return answer{status: 200, body: map[string]string{
 		"version": s.config.Version, "url": "https://livy.incubator.apache.org", "branch": "simulated", "revision": "simulated", "date": "", "user": "",
 	}}
@@ -257,7 +273,7 @@ func window(r *http.Request, size int) (int, int, error) {
 	for name, target := range map[string]*int{"from": &from, "size": &size} {
 		if v := r.URL.Query().Get(name); v != "" {
 			n, err := strconv.Atoi(v)
-			if err != nil || n < 0 {
+			if err != nil {
 				return 0, 0, fmt.Errorf("For input string: %q", v) // Java's own words
 			}
 			*target = n
@@ -267,15 +283,15 @@ func window(r *http.Request, size int) (int, int, error) {
 }
 
 func page[T any](all []T, from, size int) []T {
-	from = min(from, len(all))
-	return all[from:min(len(all), from+size)]
+	until := min(len(all), max(0, from+size))
+	return all[min(max(0, from), until):until]
 }
 
 // list does not count as a heartbeat of any session.
 func (s *Sim) list(r *http.Request) answer {
 	from, size, err := window(r, pageDefault)
 	if err != nil {
-		return no(500, "%v", err)
+		return no(400, "%v", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -283,7 +299,7 @@ func (s *Sim) list(r *http.Request) answer {
 	s.sweep(now)
 	shown := []any{}
 	for _, x := range page(s.sessions, from, size) {
-		shown = append(shown, x.show(now, s.late))
+		shown = append(shown, x.show(now, s.version))
 	}
 	return answer{status: 200, body: map[string]any{"from": from, "total": len(s.sessions), "sessions": shown}}
 }
@@ -293,63 +309,72 @@ func (s *Sim) batches(*http.Request) answer {
 }
 
 func (s *Sim) create(r *http.Request) answer {
-	var in request
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
-		return no(400, "%v", err)
-	}
-	if doAs := r.URL.Query().Get("doAs"); doAs != "" {
-		in.ProxyUser = &doAs // it wins over the body's
-	}
-	owner, _, _ := r.BasicAuth()
+	in, consumed, err := s.version.session(r.Body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock.Now()
 	s.sweep(now)
-	x, err := s.admit(in, now)
-	if errors.Is(err, errTooMany) {
-		return no(400, "%v", err)
-	}
-	if err != nil {
-		return no(400, "Rejected, Reason: %v", err)
-	}
-	s.next++
-	x.owner = owner
-	s.sessions, s.all = append(s.sessions, x), append(s.all, x)
-	return answer{status: 201, body: x.show(now, s.late), location: fmt.Sprintf("/sessions/%d", x.id)}
-}
-
-var errTooMany = errors.New("Rejected, too many sessions are being created!") // Livy's own words
-
-// admit makes the session of a request, or says in Livy's words why not.
-func (s *Sim) admit(in request, now time.Time) (*session, error) {
 	starting := 0
 	for _, x := range s.sessions {
 		if x.state(now) == "starting" {
 			starting++
 		}
-		if in.Name != nil && x.name() == *in.Name {
-			return nil, fmt.Errorf("requirement failed: Duplicate session name: Some(%s) for session %d", *in.Name, s.next)
-		}
 	}
 	if starting >= maxCreation {
-		return nil, errTooMany
+		return no(400, "Rejected, too many sessions are being created!")
 	}
-	if in.Kind == "" {
-		in.Kind = "shared"
+	if err != nil {
+		return refused(err)
 	}
-	if !slices.Contains([]string{"spark", "pyspark", "sparkr", "sql", "shared"}, in.Kind) {
-		return nil, fmt.Errorf("Invalid kind: %s", in.Kind) // Livy's own words
+	if doAs := r.URL.Query().Get("doAs"); doAs != "" {
+		in.ProxyUser = &doAs // it wins over the body's
 	}
+	id := s.next
+	s.next++ // whatever becomes of it
+	if consumed != nil {
+		return refused(consumed)
+	}
+	x, err := s.admit(id, in, now)
+	if err != nil {
+		return s.reject(err)
+	}
+	x.owner, _, _ = r.BasicAuth()
+	s.sessions, s.all = append(s.sessions, x), append(s.all, x)
+	return answer{status: 201, body: x.show(now, s.version), location: fmt.Sprintf("/sessions/%d", x.id)}
+}
+
+// refused is the answer of a body that cannot be read.
+func refused(err error) answer {
+	var r refusal
+	if errors.As(err, &r) {
+		return answer(r)
+	}
+	return no(400, "%v", err)
+}
+
+// reject is the answer where a session is refused; since 0.8.0 it says so.
+func (s *Sim) reject(err error) answer {
+	if s.version < withTTL {
+		return no(400, "%v", err)
+	}
+	return no(400, "Rejected, Reason: %v", err)
+}
+
+// admit makes the session of a request, or says in Livy's words why not.
+func (s *Sim) admit(id int, in request, now time.Time) (*session, error) {
 	if in.Name != nil && strings.Trim(*in.Name, "0123456789") == "" {
-		return nil, fmt.Errorf("requirement failed: Invalid session name: %s", *in.Name)
+		return nil, fmt.Errorf("Invalid session name: %s", *in.Name)
+	}
+	for _, x := range s.sessions {
+		if in.Name != nil && x.name() == *in.Name {
+			return nil, fmt.Errorf("Duplicate session name: Some(%s) for session %d", *in.Name, id)
+		}
 	}
 	asked, err := simrun.Asked(in.Conf["spark.nightshift.sim.work"], in.Conf["spark.nightshift.sim.fail"])
 	if err != nil {
 		return nil, err
 	}
-	x := &session{id: s.next, request: in, created: now, heartbeat: now, idleLimit: s.config.Timeout}
+	x := &session{id: id, request: in, created: now, heartbeat: now, idleLimit: s.config.Timeout}
 	stamp, _ := strings.CutPrefix(x.name(), "ns-")
 	x.plan = s.For(Habit, asked, x.name(), stamp)
 	if !s.config.Local {
@@ -373,7 +398,7 @@ func (s *Sim) start() time.Time {
 }
 
 // bound applies the request's own limits: in 0.8 ttl is the idle limit, since
-// 0.9.0 idleTimeout is, and ttl bounds the whole life.
+// 0.9.0 idleTimeout is, and ttl bounds the whole life. Before there are none.
 func (s *Sim) bound(x *session) error {
 	ttl, err := livyTime(x.request.TTL)
 	if err != nil {
@@ -383,7 +408,7 @@ func (s *Sim) bound(x *session) error {
 	if err != nil {
 		return err
 	}
-	if s.late {
+	if s.version >= withIdleTimeout {
 		x.ttl = ttl
 	} else {
 		idle = ttl
@@ -422,7 +447,7 @@ func (s *Sim) find(idOrName string) *session {
 }
 
 func (s *Sim) get(x *session, _ *http.Request, now time.Time) answer {
-	return answer{status: 200, body: x.show(now, s.late)}
+	return answer{status: 200, body: x.show(now, s.version)}
 }
 
 func (s *Sim) state(x *session, _ *http.Request, now time.Time) answer {
@@ -451,13 +476,9 @@ func (s *Sim) delete(r *http.Request) answer {
 	return a
 }
 
-func active(x *session, now time.Time) bool {
-	return slices.Contains([]string{"idle", "busy", "starting"}, x.state(now))
-}
-
 func (s *Sim) listStatements(x *session, r *http.Request, now time.Time) answer {
-	if !active(x, now) {
-		return no(400, "Session isn't active.")
+	if !slices.Contains([]string{"idle", "busy", "starting"}, x.state(now)) {
+		return no(400, "requirement failed: Session isn't active.")
 	}
 	all := []any{}
 	for id, st := range x.statements {
@@ -467,9 +488,9 @@ func (s *Sim) listStatements(x *session, r *http.Request, now time.Time) answer 
 	}
 	from, size, err := window(r, len(all))
 	if err != nil {
-		return no(500, "%v", err)
+		return no(400, "%v", err)
 	}
-	if r.URL.Query().Get("order") == "desc" {
+	if s.version >= withTTL && r.URL.Query().Get("order") == "desc" {
 		slices.Reverse(all)
 	}
 	return answer{status: 200, body: map[string]any{"total_statements": len(all), "statements": page(all, from, size)}}
@@ -477,26 +498,27 @@ func (s *Sim) listStatements(x *session, r *http.Request, now time.Time) answer 
 
 func (s *Sim) statement(x *session, r *http.Request, now time.Time) answer {
 	n, err := strconv.Atoi(r.PathValue("n"))
-	if err != nil || n < 0 || n >= len(x.statements) {
-		return no(404, "Statement not found")
+	switch {
+	case err != nil:
+		return no(400, "For input string: %q", r.PathValue("n"))
+	case n < 0 || n >= len(x.statements):
+		return answer{status: 404, body: "Statement not found"}
 	}
 	return answer{status: 200, body: x.statements[n].show(n, now)}
 }
 
 func (s *Sim) execute(x *session, r *http.Request, now time.Time) answer {
-	in := map[string]string{}
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
-		return no(400, "%v", err)
+	var code, kind, messageType *string
+	if err := object(r.Body, statementClass, map[string]field{"code": text(&code), "kind": text(&kind), "msg_type": text(&messageType)}); err != nil {
+		return refused(err)
 	}
-	for name := range maps.Keys(in) {
-		if name != "code" && name != "kind" {
-			return no(400, "Unrecognized field %q", name)
-		}
+	if state := x.state(now); state != "idle" && state != "busy" {
+		return answer{status: 500, body: "java.lang.IllegalStateException: Session is in state " + state}
 	}
-	if !active(x, now) {
-		return no(400, "Session isn't active.")
+	if code == nil {
+		code = new(string)
 	}
 	n := len(x.statements)
-	st := x.add(in["code"], now, takes(in["code"]))
+	st := x.add(*code, now, takes(*code))
 	return answer{status: 201, body: st.show(n, now), location: fmt.Sprintf("/sessions/%d/statements/%d", x.id, n)}
 }

@@ -44,17 +44,18 @@ func TestWords(t *testing.T) {
 	s.is("GET", "/sessions/7", "", 404, `Session '7' not found.`)
 	s.is("DELETE", "/sessions/ns-x", "", 404, `Session 'ns-x' not found.`)
 	s.is("POST", "/sessions", `{"name":"12"}`, 400, "Invalid session name")
-	s.is("POST", "/sessions", `{"ttl":"soon"}`, 400, "Invalid time string: soon")
+	s.is("POST", "/sessions", `{"ttl":"soon"}`, 400, `"Rejected, Reason: Invalid time string: soon"`)
 	s.is("POST", "/sessions", `{"heartbeatTimeoutInSeconds":1}`, 400, "heartbeatTimeoutInSeconds")
 	s.is("POST", "/sessions", `{"conf":{"spark.nightshift.sim.work":"soon"}}`, 400, "soon")
+	s.Restart()
 	s.is("POST", "/sessions", `{"name":"bg","kind":"pyspark"}`, 201, `"id":0`)
-	s.is("POST", "/sessions", `{"name":"bg"}`, 400, "Duplicate session name")
+	s.is("POST", "/sessions", `{"name":"bg"}`, 400, `"Rejected, Reason: Duplicate session name: Some(bg) for session 1"`)
 	s.is("GET", "/sessions/bg/state", "", 200, `"starting"`)
 	s.is("GET", "/sessions/0", "", 200, `"appId":null`)
+	s.is("POST", "/sessions/0/statements", `{"code":"1"}`, 500, `"java.lang.IllegalStateException: Session is in state starting"`)
 	s.wait(time.Minute)
 	s.is("GET", "/sessions/0", "", 200, `"appId":"application_`)
 	s.is("GET", "/sessions?from=1", "", 200, `{"from":1,"sessions":[],"total":1}`)
-	s.is("GET", "/sessions?from=x", "", 500, "For input string")
 	s.is("POST", "/sessions/0/statements", `{"code":"time.sleep(30)","kind":"pyspark"}`, 201, `"id":0`)
 	s.is("POST", "/sessions/0/statements", `{"code":"1"}`, 201, `"waiting"`)
 	s.is("POST", "/sessions/0/statements", `{"cod":"1"}`, 400, "Unrecognized field")
@@ -107,8 +108,9 @@ func TestIdleness(t *testing.T) {
 		{"the session's own limit: ttl", livysim.Config{}, `{"ttl":"10m"}`, simrun.IdleTimeout, 11 * time.Minute},
 		{"the session's own limit since 0.9.0", livysim.Config{Version: "0.9.0-incubating"}, `{"idleTimeout":"10m","ttl":"5m"}`, simrun.IdleTimeout, 11 * time.Minute},
 		{"ttl since 0.9.0, checked", livysim.Config{Version: "0.9.0-incubating", TTLCheck: true}, `{"ttl":"5m"}`, simrun.MaxRuntime, 6 * time.Minute},
-		{"busy is not idle", livysim.Config{}, long, simrun.IdleTimeout, 9*time.Hour + 481*time.Minute},
-		{"busy counts as idle upstream", livysim.Config{KillBusy: true}, long, simrun.IdleTimeout, 481 * time.Minute},
+		{"before 0.8.0 there is only the server's limit", livysim.Config{Version: "0.7.1-incubating", Timeout: time.Hour}, `{}`, simrun.IdleTimeout, 61 * time.Minute},
+		{"busy is not idle where the server is told so", livysim.Config{SkipBusy: true}, long, simrun.IdleTimeout, 9*time.Hour + 481*time.Minute},
+		{"busy counts as idle, as upstream", livysim.Config{}, long, simrun.IdleTimeout, 481 * time.Minute},
 		{"no limit is reached", livysim.Config{Timeout: 100 * time.Hour}, `{}`, simrun.NoOne, 0},
 		{"it dies of its work", livysim.Config{}, `{"conf":{"spark.nightshift.sim.work":"59m30s","spark.nightshift.sim.fail":"true"}}`, simrun.Itself, time.Hour},
 	} {
@@ -130,9 +132,27 @@ func TestTheDeadStayForTenMinutes(t *testing.T) {
 	s.wait(15 * time.Minute)
 	s.is("GET", "/sessions", "", 200, `"dead"`)
 	s.is("GET", "/sessions/0/statements", "", 400, "Session isn't active.")
-	s.is("POST", "/sessions/0/statements", `{"code":"1"}`, 400, "Session isn't active.")
+	s.is("POST", "/sessions/0/statements", `{"code":"1"}`, 500, "Session is in state dead")
 	s.wait(10 * time.Minute)
 	s.is("GET", "/sessions", "", 200, `"total":0`)
+}
+
+// Livy looks for idle sessions each minute since its own start, whenever they
+// began, and what it collects is never seen dead.
+func TestIdleSessionsAreCollectedOnTheServersMinutes(t *testing.T) {
+	s := start(t, livysim.Config{Timeout: 10 * time.Minute})
+	s.wait(20 * time.Second)
+	s.Restart() // the minutes count from here
+	s.wait(50 * time.Second)
+	s.is("POST", "/sessions", `{}`, 201, `"id":0`)
+	s.wait(10*time.Minute + 9*time.Second)
+	s.is("GET", "/sessions/0/state", "", 200, `"idle"`)
+	s.wait(time.Second) // 11 minutes since the start, 10 min 10 s since the session's
+	s.is("GET", "/sessions", "", 200, `"total":0`)
+	s.is("GET", "/sessions/0", "", 404, "not found")
+	if r := s.Runs()[0]; r.By != simrun.IdleTimeout || !r.Ended.Equal(enginetest.Open.Add(20*time.Second+11*time.Minute)) {
+		t.Errorf("it was ended by %q at %s", r.By, r.Ended)
+	}
 }
 
 func TestARestartForgets(t *testing.T) {

@@ -1,0 +1,130 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"nightshift/internal/session"
+	"nightshift/internal/workload"
+)
+
+// listed is a listing and since when its server is taken to have been restarted;
+// zero: it is not.
+type listed struct {
+	workload.Listing
+	Doubt time.Time
+}
+
+// list lists an endpoint. Where its server seems to have been restarted and to
+// have forgotten its runs, the listing is not complete: what it lacks may live on
+// (a Livy server without recovery; its drivers do for some minutes). The process
+// that lists may never have seen the server before, so it is told from the records:
+// all runs of the last complete listing are missing, and nothing explains it. One
+// that is still there disproves it.
+func (a *App) list(ctx context.Context, engine Engine, endpoint string) (listed, error) {
+	forgets := a.settings(endpoint).Forgets
+	if forgets == 0 {
+		l, err := engine.List(ctx, endpoint)
+		return listed{Listing: l}, err
+	}
+	// What is compared with the list is read before it.
+	sessions, err := a.live(ctx, endpoint)
+	if err != nil {
+		return listed{}, err
+	}
+	before, err := a.Store.Endpoint(ctx, endpoint)
+	if err != nil {
+		return listed{}, err
+	}
+	l := listed{}
+	if l.Listing, err = engine.List(ctx, endpoint); err != nil {
+		_, failed := a.silent(ctx, endpoint, true)
+		return l, errors.Join(err, failed)
+	}
+	if !l.Complete {
+		return l, nil
+	}
+	silent, err := a.silent(ctx, endpoint, false)
+	if err != nil {
+		return l, err
+	}
+	if l.Doubt, err = a.doubt(ctx, endpoint, forgotten(sessions, l.Listing, before.LastListed, silent)); err != nil {
+		return l, err
+	}
+	if !l.Doubt.IsZero() && a.Now().Sub(l.Doubt) < forgets {
+		l.Complete = false
+		return l, nil
+	}
+	l.Doubt = time.Time{}
+	return l, nil
+}
+
+// doubt answers since when the endpoint's server is taken to have been restarted:
+// since now, where sessions are forgotten that are newer than the last doubt.
+func (a *App) doubt(ctx context.Context, endpoint string, newest time.Time) (time.Time, error) {
+	mark := "forgot/" + endpoint
+	since, err := a.Store.Mark(ctx, mark)
+	if err != nil || !newest.After(since) {
+		return since, err
+	}
+	a.Log.Warn("server restarted", "endpoint", endpoint, "reason", "it knows none of the runs of its last listing")
+	since = a.Now()
+	return since, a.Store.SetMark(ctx, mark, since)
+}
+
+// silent notes whether the endpoint answered, and answers whether it failed to
+// since its last complete listing. Only a change is written.
+func (a *App) silent(ctx context.Context, endpoint string, failed bool) (bool, error) {
+	down, up := "silent/"+endpoint, "answered/"+endpoint
+	since, err := a.Store.Mark(ctx, down)
+	if err != nil {
+		return false, err
+	}
+	last, err := a.Store.Mark(ctx, up)
+	if err != nil {
+		return false, err
+	}
+	was := since.After(last)
+	switch {
+	case failed && !was:
+		err = a.Store.SetMark(ctx, down, a.Now())
+	case !failed && was:
+		err = a.Store.SetMark(ctx, up, a.Now())
+	}
+	return was, err
+}
+
+// forgotten answers when the newest of the forgotten sessions was recorded, zero
+// where none was: all of those in the last complete listing are missing from this
+// one, and at least one of them for no known reason. Reasons are our stop and its
+// being idle. A session that must end may have been stopped by a request whose
+// answer was lost; it counts only where the server was silent in between, as it is
+// in a restart.
+func forgotten(sessions []session.Session, l workload.Listing, last time.Time, silent bool) (newest time.Time) {
+	there := make(map[workload.Ref]bool, len(l.Runs))
+	for i := range l.Runs {
+		there[l.Runs[i].Run.Ref()] = true
+	}
+	for i := range sessions {
+		s := &sessions[i]
+		switch {
+		case s.Run.ID == "" || !s.RecordedAt.Before(last):
+			continue // it was not in the last listing: its being there or not says nothing
+		case there[s.Run.Ref()]:
+			return time.Time{}
+		}
+		idle := !s.Activity.At.IsZero() && !s.Activity.Busy
+		stopped := s.Status == session.Ending && (!s.End.Asked.IsZero() || !silent)
+		if !idle && !stopped && s.RecordedAt.After(newest) {
+			newest = s.RecordedAt
+		}
+	}
+	return newest
+}
+
+// proves says whether a session's absence from the listing counts: in a complete
+// one, and in doubt where its stop was accepted before the server was restarted.
+func (l listed) proves(s session.Session) bool {
+	return l.Complete || !l.Doubt.IsZero() && !s.End.Asked.IsZero() && s.End.Asked.Before(l.Doubt)
+}

@@ -1,0 +1,49 @@
+package asl
+
+import (
+	"reflect"
+	"testing"
+)
+
+// TestDirectIsTheLibrary: where a direct evaluation is certain, it gives what the
+// library gives; where the library fails, it is not certain.
+func TestDirectIsTheLibrary(t *testing.T) {
+	t.Parallel()
+	expressions := []string{
+		"$a", "$states.input.x", "$states.input.x.y", "$states.result.Payload", "$a + $b", "$a - 1", "$a + 0.1", "$a >= $b", "$a > 2", "$a < $b", "$a <= 1e3",
+		"$a = $b", "$a & $b", "$a & '-' & $string($b)", "$string($a)", "$string($states.input.x)", "($a)", "60", "'text'", "true", "$a * $b", "$a and $b", "{'k': $a}", "[$a]",
+		"$states.input.list", "$states.input.list.y", "$not($a)",
+	}
+	values := []any{float64(0), float64(3), 1.5, -2.25, 1e9, 1e20, int64(1) << 60, "", "a text", true, false, null, map[string]any{}, map[string]any{"y": 1.0, "z": []any{}}, []any{}, []any{1.0}, []any{1.0, 2.0}}
+	certain, refused := 0, 0
+	for _, source := range expressions {
+		expr, node, err := parse(source)
+		if err != nil {
+			t.Fatalf("%s: %v", source, err)
+		}
+		f := directly(node)
+		for _, a := range values {
+			for _, b := range values {
+				variables := map[string]any{"a": a, "b": b, "states": map[string]any{
+					"input": map[string]any{"x": a, "list": []any{map[string]any{"y": b}}}, "result": map[string]any{"Payload": b},
+				}}
+				want, err := evaluate(expr, variables)
+				if f == nil {
+					continue
+				}
+				got, ok := f(variables)
+				switch {
+				case !ok:
+					refused++
+				case err != nil || !reflect.DeepEqual(got, want):
+					t.Fatalf("%s with $a %#v, $b %#v: %#v, the library gives %#v, %v", source, a, b, got, want, err)
+				default:
+					certain++
+				}
+			}
+		}
+	}
+	if certain < 1000 || refused < 1000 {
+		t.Errorf("%d certain answers and %d refused looked at next to nothing", certain, refused)
+	}
+}

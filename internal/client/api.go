@@ -1,0 +1,267 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+)
+
+// Amount is US dollars, or why they are not known.
+type Amount struct {
+	USD     *float64 `json:"usd"`
+	Unknown string   `json:"unknown"`
+}
+
+// Sum is US dollars, and how many amounts are not in it.
+type Sum struct {
+	USD     float64 `json:"usd"`
+	Unknown int     `json:"unknown"`
+}
+
+// Cost is what one session costs.
+type Cost struct {
+	Hourly     Amount `json:"hourly"`
+	SoFar      Amount `json:"soFar"`
+	ToDeadline Amount `json:"toDeadline"`
+	Shared     bool   `json:"sharedCluster"`
+	Note       string `json:"note"`
+	Forgotten  bool   `json:"forgotten"`
+}
+
+// Session is a session in short.
+type Session struct {
+	ID             string   `json:"id"`
+	User           string   `json:"user"`
+	Engine         string   `json:"engine"`
+	Endpoint       string   `json:"endpoint"`
+	Run            string   `json:"run"`
+	Mode           string   `json:"mode"`
+	Status         string   `json:"status"`
+	Origin         string   `json:"origin"`
+	OpenedAt       string   `json:"openedAt"`
+	Deadline       string   `json:"deadline"`
+	DeadlineSource string   `json:"deadlineSource"`
+	IdleDue        string   `json:"idleDue"`
+	Survives       string   `json:"survivesSignOut"`
+	Why            []string `json:"why"`
+	Cause          string   `json:"cause"`
+	CauseText      string   `json:"causeText"`
+	EndedBy        string   `json:"endedBy"`
+	Known          string   `json:"known"`
+	Asked          string   `json:"asked"`
+	Confirmed      string   `json:"confirmed"`
+	Cost           Cost     `json:"cost"`
+}
+
+// Where says where something is done in AWS's console.
+type Where struct {
+	Text    string `json:"text"`
+	Console string `json:"console"`
+	Search  string `json:"search"`
+}
+
+// Story is a session with everything that tells why it is as it is.
+type Story struct {
+	Line      Session `json:"line"`
+	Survives  string  `json:"survivesSignOut"`
+	OnSignOut string  `json:"onSignOut"`
+	Grounds   []struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+	} `json:"grounds"`
+	Limits []struct {
+		Source  string `json:"source"`
+		At      string `json:"at"`
+		Decides bool   `json:"decides"`
+		Text    string `json:"text"`
+	} `json:"limits"`
+	Extension struct {
+		Possible bool   `json:"possible"`
+		Until    string `json:"until"`
+		Reason   string `json:"reason"`
+		Remedy   string `json:"remedy"`
+	} `json:"extension"`
+	Session struct {
+		Progress *struct {
+			Of       string  `json:"of"`
+			Fraction float64 `json:"fraction"`
+			At       string  `json:"at"`
+		} `json:"progress"`
+	} `json:"session"`
+	Links []struct {
+		Name string `json:"name"`
+		URL  string `json:"url"`
+		Note string `json:"note"`
+	} `json:"links"`
+	WhereDuration Where  `json:"whereDuration"`
+	AWSSession    *Where `json:"awsSession"`
+	History       []struct {
+		At           string   `json:"at"`
+		Happened     string   `json:"happened"`
+		By           string   `json:"by"`
+		Evidence     string   `json:"evidence"`
+		Decided      string   `json:"decided"`
+		Rule         string   `json:"rule"`
+		Consequences []string `json:"consequences"`
+	} `json:"history"`
+	Chain string `json:"chain"`
+}
+
+// Target says which sessions are meant: exactly one field is set.
+type Target struct {
+	Session  string            `json:"session,omitempty"`
+	User     string            `json:"user,omitempty"`
+	Selector map[string]string `json:"selector,omitempty"`
+}
+
+// Fate is what would become of a session.
+type Fate struct {
+	ID         string `json:"id"`
+	User       string `json:"user"`
+	Engine     string `json:"engine"`
+	Endpoint   string `json:"endpoint"`
+	Run        string `json:"run"`
+	Mode       string `json:"mode"`
+	Deadline   string `json:"deadline"`
+	Outcome    string `json:"outcome"`
+	Why        string `json:"why"`
+	AWSSession *Where `json:"awsSession"`
+}
+
+// Forecast is what would happen to some sessions; a preview, a revocation and a
+// what-if have it in common.
+type Forecast struct {
+	Counts    map[string]int `json:"counts"`
+	Saves     Sum            `json:"savesAtMost"`
+	Endpoints []struct {
+		Endpoint   string `json:"endpoint"`
+		Ends       int    `json:"ends"`
+		Ahead      int    `json:"ahead"`
+		ETASeconds int64  `json:"etaSeconds"`
+	} `json:"endpoints"`
+	Sessions []Fate `json:"sessions"`
+	LeftOut  int    `json:"leftOut"`
+	Text     string `json:"text"`
+}
+
+// Revocation is an end of sessions, or its preview.
+type Revocation struct {
+	ID       string `json:"id"`
+	Plan     string `json:"plan"`
+	Progress struct {
+		Total      int   `json:"total"`
+		Waiting    int   `json:"waiting"`
+		Asked      int   `json:"asked"`
+		Ended      int   `json:"ended"`
+		Done       bool  `json:"done"`
+		ETASeconds int64 `json:"etaSeconds"`
+	} `json:"progress"`
+	Forecast
+}
+
+// Acted is what became of a session by an act.
+type Acted struct {
+	Line       Session `json:"line"`
+	Text       string  `json:"text"`
+	AWSSession *Where  `json:"awsSession"`
+}
+
+// Policy is the policy and how it came to be so.
+type Policy struct {
+	Policy        map[string]any `json:"policy"`
+	Least         string         `json:"least"`
+	Most          string         `json:"most"`
+	WhereDuration Where          `json:"whereDuration"`
+	Changes       []struct {
+		Version int64  `json:"version"`
+		At      string `json:"at"`
+		By      string `json:"by"`
+		Why     string `json:"why"`
+		Changed string `json:"changed"`
+	} `json:"changes"`
+}
+
+// User is what is known of a user.
+type User struct {
+	User string `json:"user"`
+	Live int    `json:"live"`
+	Lock *struct {
+		Until string `json:"until"`
+		By    string `json:"by"`
+		Why   string `json:"why"`
+	} `json:"lock"`
+}
+
+// Notice is something a person was told.
+type Notice struct {
+	At      string `json:"at"`
+	Kind    string `json:"kind"`
+	Text    string `json:"text"`
+	Session string `json:"session"`
+	User    string `json:"user"`
+}
+
+// Group is what the sessions of one user, department or cost center cost.
+type Group struct {
+	Key        string `json:"key"`
+	Sessions   int    `json:"sessions"`
+	SoFar      Sum    `json:"soFar"`
+	ToDeadline Sum    `json:"toDeadline"`
+	Saved      Sum    `json:"savedAtMost"`
+}
+
+// Costs is what many sessions cost.
+type Costs struct {
+	Total        Group     `json:"total"`
+	ByUser       []Group   `json:"byUser"`
+	ByDepartment []Group   `json:"byDepartment"`
+	ByCostCenter []Group   `json:"byCostCenter"`
+	Forgotten    []Session `json:"forgotten"`
+}
+
+// Get reads one resource.
+func (c *Client) Get(ctx context.Context, path string, into any) (Answer, error) {
+	return c.Ask(ctx, http.MethodGet, path, nil, nil, into)
+}
+
+// Of is the path of one thing, whatever its id is made of, and of what is below
+// it.
+func Of(collection, id string, below ...string) string {
+	path := "/api/" + collection + "/" + url.PathEscape(id)
+	for _, b := range below {
+		path += "/" + b
+	}
+	return path
+}
+
+// Pages reads a list page by page and gives each of its items as it came, until
+// each answers false.
+func (c *Client) Pages(ctx context.Context, collection string, query url.Values, each func(item json.RawMessage) (bool, error)) (Answer, error) {
+	q := url.Values{}
+	maps.Copy(q, query)
+	for {
+		var page map[string]json.RawMessage
+		a, err := c.Ask(ctx, http.MethodGet, "/api/"+collection, q, nil, &page)
+		if err != nil {
+			return a, err
+		}
+		var items []json.RawMessage
+		var next string
+		for name, into := range map[string]any{collection: &items, "next": &next} {
+			if err := json.Unmarshal(page[name], into); err != nil {
+				return a, err
+			}
+		}
+		for _, item := range items {
+			if more, err := each(item); err != nil || !more {
+				return a, err
+			}
+		}
+		if next == "" {
+			return a, nil
+		}
+		q.Set("cursor", next)
+	}
+}

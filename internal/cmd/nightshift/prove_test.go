@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"nightshift/internal/asl/clock"
+	"nightshift/internal/local"
+	"nightshift/internal/proof"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var proofBegan = time.Date(2026, 11, 20, 18, 0, 0, 0, time.UTC)
+
+func proofNow() time.Time { return proofBegan.Add(time.Hour) }
+
+// evidence is a file of four sessions: stopped in time, stopped late, still to be
+// stopped, over by itself; all but the newest changes are anchored.
+func evidence(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := proof.NewWriter(&b, proof.Header{At: proofNow()})
+	at := func(minutes int) string {
+		return proofBegan.Add(time.Duration(minutes) * time.Minute).Format(time.RFC3339)
+	}
+	seal := func(previous string, content any) string {
+		hash, err := proof.Link(previous, content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hash
+	}
+	type entry = map[string]any
+	end := func(cause string, known int, more entry) entry {
+		e := entry{"Cause": cause, "Evidence": "event-1", "By": "u-ana", "Happened": at(known - 2), "Known": at(known), "Decided": at(known)}
+		for k, v := range more {
+			e[k] = v
+		}
+		return e
+	}
+	asked, opened := entry{"Kind": "stop-accepted", "At": at(11)}, entry{"Kind": "session-opened"}
+	lives := map[string][]entry{
+		"s-1": {{"At": at(1), "To": "ACTIVE", "Event": opened}, {"At": at(10), "From": "ACTIVE", "To": "ENDING", "End": end("sign-out", 10, nil)},
+			{"At": at(11), "From": "ENDING", "To": "ENDING", "Event": asked}, {"At": at(14), "From": "ENDING", "To": "ENDED", "End": end("sign-out", 10, entry{"Asked": at(11), "Confirmed": at(14)})}},
+		"s-2": {{"At": at(1), "To": "ACTIVE", "Event": opened}, {"At": at(11), "From": "ACTIVE", "To": "ENDING", "End": end("idle", 11, nil)},
+			{"At": at(11), "From": "ENDING", "To": "ENDING", "Event": asked}, {"At": at(30), "From": "ENDING", "To": "ENDED", "End": end("idle", 11, entry{"Asked": at(11), "Confirmed": at(30)})}},
+		"s-3": {{"At": at(2), "To": "ACTIVE", "Event": opened}, {"At": at(40), "From": "ACTIVE", "To": "ENDING", "End": end("background-revoked", 40, nil)}},
+		"s-4": {{"At": at(3), "To": "ACTIVE", "Event": opened}, {"At": at(20), "From": "ACTIVE", "To": "ENDED", "End": entry{"Cause": "finished", "Confirmed": at(20)}}},
+	}
+	ids := []string{"s-1", "s-2", "s-3", "s-4"}
+	anchor := proof.Anchor{Seq: 1, At: proofBegan.Add(37 * time.Minute), Until: proofBegan.Add(35 * time.Minute)}
+	heads := map[string]proof.State{}
+	hashes := map[string][]string{}
+	for _, id := range ids {
+		previous := proof.Genesis
+		for i, e := range lives[id] {
+			e["SessionID"], e["Version"], e["Previous"] = id, i+1, previous
+			previous = seal(previous, e)
+			hashes[id] = append(hashes[id], previous)
+			heads[id] = proof.State{Session: id, Version: int64(i) + 1, Status: fmt.Sprint(e["To"]), Hash: previous}
+			if at := fmt.Sprint(e["At"]); e["From"] != e["To"] && at < anchor.Until.Format(time.RFC3339) {
+				anchor.Heads = append(anchor.Heads, proof.Head{Session: id, Version: int64(i) + 1, Hash: previous})
+			}
+		}
+	}
+	anchor.Hash = seal("", anchor)
+	w.Anchor(anchor)
+	for _, id := range ids {
+		for i, e := range lives[id] {
+			w.Entry(e, hashes[id][i])
+		}
+		w.Head(heads[id])
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// told runs prove and gives what it prints and its error.
+func told(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := proveCommand(proofNow)
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cmd.SetOut(&out)
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func written(t *testing.T, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "proof.jsonl")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// S8.4: what the command prints, of a file that holds and of one that does not.
+func TestS8_4ProveGolden(t *testing.T) {
+	t.Parallel()
+	good := evidence(t)
+	for name, c := range map[string]struct {
+		file   []byte
+		args   []string
+		broken bool
+	}{
+		"holds":  {good, nil, false},
+		"period": {good, []string{"--from", "2026-11-20T18:10:30Z", "--to", "2026-11-20T18:30:00Z"}, false},
+		"broken": {bytes.Replace(good, []byte(`"By":"u-ana","Cause":"idle"`), []byte(`"By":"u-bob","Cause":"idle"`), 1), nil, true},
+		"empty":  {nil, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, err := told(t, append([]string{"--offline", written(t, c.file)}, c.args...)...)
+			if (statusOf(err) == 1) != c.broken {
+				t.Errorf("the exit status is %d: %v", statusOf(err), err)
+			}
+			golden := filepath.Join("testdata", "prove", name+".txt")
+			if *update {
+				if err := os.WriteFile(golden, []byte(out), 0o644); err != nil { //nolint:gosec // test data
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil || out != string(want) {
+				t.Errorf("%s says otherwise (%v); it printed:\n%s", golden, err, out)
+			}
+		})
+	}
+}
+
+// S8.4: --json says the same, for programs.
+func TestS8_4ProveJSON(t *testing.T) {
+	t.Parallel()
+	out, err := told(t, "--json", "--offline", written(t, evidence(t)))
+	var got struct {
+		Holds   bool
+		Summary string
+		Report  proof.Report
+	}
+	if err != nil || json.Unmarshal([]byte(out), &got) != nil || !got.Holds || got.Summary != "3 stops, 1 on time, worst 19m0s, 1 open" || len(got.Report.Stops) != 3 || got.Report.Late != 1 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// S8.4: a running local system is proved, its file kept, and the file proved
+// without the system; then an anchor of it is asked for, and one that never was.
+func TestS8_4ProveALocalSystemThenItsFile(t *testing.T) {
+	t.Parallel()
+	c := clock.New(proofBegan)
+	s, err := local.New(local.Options{Clock: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Start()
+	c.RunUntil(proofBegan.Add(20 * time.Minute))
+	go c.Serve()
+	door := httptest.NewServer(s.Door())
+	defer door.Close()
+	file := filepath.Join(t.TempDir(), "kept.jsonl")
+	live, err := told(t, "--url", door.URL+"/", "--export", file)
+	if err != nil || !strings.HasPrefix(live, "0 stops, 0 on time, worst –\n") || !strings.Contains(live, "verified:") {
+		t.Fatalf("%v: %s", err, live)
+	}
+	door.Close()
+	kept, err := told(t, "--offline", file)
+	if err != nil || kept != live {
+		t.Errorf("the file proves otherwise: %v: %s", err, kept)
+	}
+	_, hash, found := strings.Cut(live, "hash ")
+	if !found {
+		t.Fatalf("no anchor's hash is told: %s", live)
+	}
+	if out, err := told(t, "--offline", file, "--anchor", hash[:64]); err != nil {
+		t.Errorf("its own anchor is not found: %v: %s", err, out)
+	}
+	if out, err := told(t, "--offline", file, "--anchor", strings.Repeat("0", 64)); statusOf(err) != 1 || !strings.Contains(out, "BROKEN: no anchor has the hash 000") {
+		t.Errorf("an anchor that never was is found: %v: %s", err, out)
+	}
+	if _, err := told(t, "--url", door.URL, "--export", file); err == nil || !strings.Contains(err.Error(), "--url: no local system answers at "+door.URL) {
+		t.Errorf("nothing answers: %v", err)
+	}
+}
+
+// Usage errors name the flag and what it may be.
+func TestProveRefusesWithASentence(t *testing.T) {
+	t.Parallel()
+	file := written(t, evidence(t))
+	elsewhere := httptest.NewServer(http.NotFoundHandler())
+	defer elsewhere.Close()
+	for _, c := range []struct {
+		args, want string
+	}{
+		{"--offline f --url http://h", "--offline and --url: give one of --offline, --url and --table"},
+		{"--offline=", "--offline: it is empty; it must be a file that --export wrote"},
+		{"--offline f --export g", "--export: what --offline reads is a file already"},
+		{"--offline " + file + ".none", "--offline: open "},
+		{"--url here", `--url: "here" is not allowed; it must be the URL of a local system`},
+		{"--url " + elsewhere.URL, "--url: " + elsewhere.URL + " answers 404 Not Found: 404 page not found"},
+		{"--table a/b", `--table: "a/b" is not allowed; it must be 3 to 255 letters`},
+		{"--region eu-west-1", "--region, --profile: they are of the account that --table is in"},
+		{"--from yesterday", `--from: "yesterday" is not allowed; it must be a day such as 2026-11-20`},
+		{"--to 2026-13-01", `--to: "2026-13-01" is not allowed; it must be a day`},
+		{"--from 2026-11-20 --to 2026-11-20", "--to: 2026-11-20 is not after --from 2026-11-20"},
+		{"--anchor 12ab", `--anchor: "12ab" is not allowed; it must be 64 hexadecimal digits`},
+		{"--offline " + file + " --export-to x", "unknown flag: --export-to"},
+	} {
+		_, err := told(t, strings.Fields(c.args)...)
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("prove %s: got %v, want a sentence that begins with %s", c.args, err, c.want)
+		}
+	}
+	if _, err := told(t, "--url", elsewhere.URL, "--export", file); err == nil {
+		t.Error("a file that is there was written over")
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nightshift/internal/client"
+)
+
+func noticesCommand(t *terminal) *cobra.Command {
+	r := reach{terminal: t}
+	var limit int
+	var about string
+	cmd := &cobra.Command{
+		Use:   "notices",
+		Short: "List what users and administrators were told: ends that come, ends that came and why, alerts",
+		Long: `notices lists what people were told about the newest sessions: that an end is near
+(24 h, 1 h and 15 minutes before), why a run ended and where the limit is changed,
+that a run will probably not finish in time, that a session is forgotten.`,
+		Example: "  nightshift notices\n  nightshift notices --session s-28125048ea114d4024215597\n  nightshift notices --limit 0 --json",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usage("--limit: %d is not allowed; it must be 0 (all) or more", limit)
+			}
+			c, err := r.open(cmd)
+			if err != nil {
+				return err
+			}
+			var items []json.RawMessage
+			var all []client.Notice
+			_, err = c.Pages(cmd.Context(), "notices", nil, func(item json.RawMessage) (bool, error) {
+				var n client.Notice
+				if err := json.Unmarshal(item, &n); err != nil {
+					return false, err
+				}
+				if about == "" || n.Session == about {
+					items, all = append(items, item), append(all, n)
+				}
+				return limit == 0 || len(all) < limit, nil
+			})
+			switch {
+			case err != nil:
+				return err
+			case r.asJSON:
+				return emitAll(cmd, "notices", items)
+			}
+			r.notices(cmd.OutOrStdout(), all)
+			return nil
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().IntVar(&limit, "limit", 50, "list at most so many; 0: all")
+	cmd.Flags().StringVar(&about, "session", "", "only about this session")
+	return cmd
+}
+
+func (t *terminal) notices(out io.Writer, all []client.Notice) {
+	if len(all) == 0 {
+		fmt.Fprintln(out, "Nobody was told anything.")
+	}
+	for _, n := range all {
+		fmt.Fprintf(out, "%s  %s  %s  %s\n", instant(n.At), t.paint(shade(n.Kind), fmt.Sprintf("%-6s", n.Kind)), n.Session, n.User)
+		t.paragraph(out, "    ", n.Text)
+	}
+}
+
+func costCommand(t *terminal) *cobra.Command {
+	var by string
+	cmd := &cobra.Command{
+		Use:   "cost",
+		Short: "Say what sessions cost, by user, department or cost center, and which are forgotten",
+		Long: `cost adds up what sessions cost: so far, until their deadlines, and what stops saved
+at most; by on-demand list prices in US dollars, without storage, traffic, taxes
+and discounts. A cluster that several sessions share is counted once. What is not
+known is never counted as nothing: it stands beside the sum. A session is
+forgotten that lives a day after its user left.`,
+		Example: "  nightshift cost\n  nightshift cost --by department\n  nightshift cost --json",
+		Args:    noArguments,
+	}
+	asks(t, cmd, func(*cobra.Command, []string) (request, error) {
+		if by != "user" && by != "department" && by != "cost-center" {
+			return request{}, usage("--by: %q is not allowed; it must be user, department or cost-center", by)
+		}
+		return request{http.MethodGet, "/api/costs", nil}, nil
+	}, func(out io.Writer, c client.Costs, _ time.Time) { t.costs(out, c, by) })
+	cmd.Flags().StringVar(&by, "by", "user", "user, department or cost-center")
+	choice(cmd, "by", "user", "department", "cost-center")
+	return cmd
+}
+
+func (t *terminal) costs(out io.Writer, c client.Costs, by string) {
+	groups, head := c.ByUser, "USER"
+	switch by {
+	case "department":
+		groups, head = c.ByDepartment, "DEPARTMENT"
+	case "cost-center":
+		groups, head = c.ByCostCenter, "COST CENTER"
+	}
+	row := func(name string, g client.Group) []string {
+		return []string{name, fmt.Sprint(g.Sessions), sum(g.SoFar), sum(g.ToDeadline), sum(g.Saved)}
+	}
+	var rows [][]string
+	for _, g := range groups {
+		name := g.Key
+		if name == "" {
+			name = "(none given)"
+		}
+		rows = append(rows, row(name, g))
+	}
+	t.table(out, []column{{head, 0}, {"SESSIONS", 2}, {"SO FAR", 0}, {"TO DEADLINES", 1}, {"SAVED AT MOST", 3}}, append(rows, row("all", c.Total)))
+	fmt.Fprintln(out, "US dollars, by list prices; unknown: how many sessions are not in the sum, because their cost is not known.")
+	if len(c.Forgotten) == 0 {
+		fmt.Fprintln(out, "No session is forgotten.")
+		return
+	}
+	fmt.Fprintf(out, "\n%s forgotten: the user left a day ago or longer, and the run goes on.\n", counted(int64(len(c.Forgotten)), "session is", "sessions are"))
+	rows = nil
+	for _, s := range c.Forgotten {
+		rows = append(rows, []string{s.ID, s.User, dollars(s.Cost.SoFar), dollars(s.Cost.ToDeadline), instant(s.Deadline), s.Engine, s.Run})
+	}
+	t.table(out, []column{{"ID", 0}, {"USER", 1}, {"SO FAR", 1}, {"TO DEADLINE", 2}, {"ENDS", 2}, {"ENGINE", 3}, {"RUN", 9}}, rows)
+}

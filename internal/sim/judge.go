@@ -1,0 +1,284 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"nightshift/internal/app"
+	"nightshift/internal/asl"
+	"nightshift/internal/proof"
+	"nightshift/internal/session"
+)
+
+func sessionOf(execution string) string { return app.SessionOfExecution(execution) }
+
+// runOf is the run that a session has in truth: the one it names, or the one
+// that carries its stamp.
+func (w *World) runOf(s session.Session) *Run {
+	for _, e := range w.Engines {
+		if e.Endpoint != s.Run.Endpoint {
+			continue
+		}
+		if s.Run.ID != "" {
+			return e.byRef[s.Run.Ref()]
+		}
+		return e.byStamp[s.ID]
+	}
+	return nil
+}
+
+// Rest is how long a world may take, once nothing fails any more, until
+// everything that must end has ended.
+const rest = 60 * time.Minute
+
+// atRest says whether nothing is left to do that was begun.
+func (w *World) atRest() bool {
+	now := w.Clock.Now()
+	if w.inFlight > 0 || len(w.stream) > 0 || now.Sub(w.written) < 10*time.Second {
+		return false // indexes are late, too
+	}
+	for _, e := range w.Engines {
+		for _, o := range e.down {
+			if now.Before(o.Until) {
+				return false
+			}
+		}
+		for _, r := range e.Runs {
+			if r.alive(now) && r.Tag != "" && w.holder(r) == nil {
+				return false // to be found by a listing
+			}
+		}
+	}
+	for _, e := range w.bus.history {
+		if e.cause != nil && e.cause.Known.IsZero() && e.cause.knowable(now).IsZero() {
+			return false // to be found by a replay
+		}
+	}
+	for _, r := range w.records {
+		if r.now.Status == session.Ending || r.now.Status == session.Active && w.overdue(r) {
+			return false
+		}
+	}
+	left, _, err := w.Store.Unfinished(context.Background(), now, "")
+	pending, _, err2 := w.Store.PendingUsers(context.Background(), "")
+	return err == nil && err2 == nil && len(left) == 0 && len(pending) == 0
+}
+
+// overdue says whether an active session has to end, or its run is over.
+func (w *World) overdue(r *record) bool {
+	run := w.runOf(r.now)
+	if run != nil && !run.alive(w.Clock.Now()) || run == nil && r.now.Run.ID == "" && w.neverStarts(r.now) {
+		return true
+	}
+	return slices.ContainsFunc(w.claims(r, run), func(c claim) bool { return c.must })
+}
+
+// neverStarts: the execution that was to start the run has ended.
+func (w *World) neverStarts(s session.Session) bool {
+	for _, p := range w.plans {
+		if p.Session == s.ID {
+			e, err := w.runner.Execution(p.Execution)
+			return err == nil && e.Status() != asl.Running
+		}
+	}
+	return false
+}
+
+// holder is the session that has a run and has not ended.
+func (w *World) holder(run *Run) *record {
+	for _, r := range w.records {
+		if r.now.Status != session.Ended && w.runOf(r.now) == run {
+			return r
+		}
+	}
+	return nil
+}
+
+// judge holds the world at rest against the truth.
+func (w *World) judge() {
+	reasons := map[*Run][]claim{}
+	live := map[*Run]int{}
+	for _, id := range slices.Sorted(maps.Keys(w.records)) {
+		r := w.records[id]
+		run := w.runOf(r.now)
+		claims := w.claims(r, run)
+		w.judgeRecord(r, run)
+		w.judgeEnd(r, run, claims)
+		if run != nil {
+			if r.now.Origin != session.Zombie {
+				reasons[run] = append(reasons[run], claims...)
+			}
+			if r.now.Status != session.Ended {
+				live[run]++
+			}
+		}
+	}
+	now := w.Clock.Now()
+	for _, e := range w.Engines {
+		for _, run := range e.Runs {
+			w.judgeStops(run, reasons[run])
+			owned := run.Tag != "" || run.Stamp != ""
+			switch {
+			case live[run] > 1:
+				w.violate("illegal", "run %s has %d live sessions", run.ID, live[run])
+			case live[run] == 0 && run.alive(now) && owned:
+				w.violate("lost", "run %s of %s is alive and nobody's session (S3.5a)", run.ID, run.Owner)
+			}
+		}
+	}
+	w.judgeQuiet()
+	if w.Options.Seed%proofEach == 0 {
+		w.judgeProof()
+	}
+}
+
+// proofEach is of how many schedules one has its evidence exported and verified;
+// in the others each entry's seal and link are (committed). It costs a third of a
+// schedule.
+const proofEach = 16
+
+// judgeProof exports the evidence as `nightshift prove` does and verifies it.
+func (w *World) judgeProof() {
+	var file bytes.Buffer
+	now := w.Clock.Now()
+	err := app.ExportProof(context.Background(), w.Store, &file, time.Time{}, time.Time{}, now.Add(time.Minute))
+	if err == nil {
+		var r proof.Report
+		if r, err = proof.Verify(&file, proof.Options{}); err == nil {
+			for _, f := range r.Faults {
+				w.violate("illegal", "the evidence does not hold: %s (S8.4)", f)
+			}
+			if r.Sessions != len(w.records) {
+				w.violate("illegal", "the evidence has %d sessions of %d (S8.4)", r.Sessions, len(w.records))
+			}
+		}
+	}
+	if err != nil {
+		w.violate("illegal", "the evidence cannot be verified: %v", err)
+	}
+}
+
+// judgeRecord: what was frozen is what was true, and the record is one story.
+func (w *World) judgeRecord(r *record, run *Run) {
+	s := r.now
+	if run != nil && run.Owner != s.User {
+		w.violate("illegal", "session %s is %s's, its run %s is %s's (S2.5)", s.ID, s.User, run.ID, run.Owner)
+	}
+	answered := s.Facts
+	answered.Instance = session.Unknown
+	if answered != (session.Facts{}) && !w.Directory.given[w.Directory.key(s.Run, answered)] {
+		w.violate("illegal", "session %s was opened with facts that nobody gave: %+v (S1.6)", s.ID, s.Facts)
+	}
+	if mode := modeOf(s); mode != r.modes[0] && !w.provedAtBirth(r) {
+		w.violate("illegal", "session %s was opened %s, its facts say %s (S1.11)", s.ID, r.modes[0], mode)
+	}
+	if r.ended > 1 || s.Status == session.Ended && r.ended != 1 {
+		w.violate("illegal", "session %s has ended %d times", s.ID, r.ended)
+	}
+	stored, err := w.Store.Session(context.Background(), s.ID)
+	if err != nil || stored.Version != s.Version || stored.Head != s.Head || int64(r.entries) != s.Version {
+		w.violate("illegal", "session %s: stored is version %d of %d entries, written was %d (%v)", s.ID, stored.Version, r.entries, s.Version, err)
+	}
+}
+
+// provedAtBirth: a revocation that was known when the session was opened had
+// proved its mode (S1.13).
+func (w *World) provedAtBirth(r *record) bool {
+	return r.modes[0] == session.Background && slices.ContainsFunc(w.Causes, func(c *Cause) bool {
+		return c.Kind == session.RevokeBackground && w.concerns(c, r.now, w.runOf(r.now))
+	})
+}
+
+// judgeEnd: what had to end has, in time; what had not goes on.
+func (w *World) judgeEnd(r *record, run *Run, claims []claim) {
+	s, now := r.now, w.Clock.Now()
+	var must *claim
+	for i, c := range claims {
+		if c.must && (must == nil || c.known.Before(must.known)) {
+			must = &claims[i]
+		}
+	}
+	over, ours := time.Time{}, false
+	if run != nil {
+		over, _, ours = run.over(now)
+	}
+	switch {
+	case s.Status == session.Ended && run != nil && (over.IsZero() || over.After(s.End.Confirmed.Add(w.blur()))):
+		w.violate("illegal", "session %s is ENDED, cause %s, and its run %s was not over then (S2.1)", s.ID, s.End.Cause, run.ID)
+	case s.Origin == session.Zombie:
+	case s.Status != session.Active && len(claims) == 0 && run != nil && over.IsZero():
+		w.violate("illegal", "session %s is %s, cause %s: nothing says that it should", s.ID, s.Status, s.End.Cause)
+	}
+	if run != nil && !over.IsZero() && s.Status != session.Ended {
+		w.violate("lost", "session %s is %s, its run %s is over since +%s (S3.5a)", s.ID, s.Status, run.ID, over.Sub(Epoch))
+	}
+	if must == nil {
+		return
+	}
+	w.musts[must.why]++
+	if s.Status != session.Ended || run != nil && over.IsZero() {
+		w.violate("lost", "session %s of %s must end (%s, known at +%s) and is %s, its run %v", s.ID, s.User, must.why, must.known.Sub(Epoch), s.Status, run != nil && over.IsZero())
+		return
+	}
+	confirmed, grace := s.End.Confirmed, time.Duration(0)
+	if run != nil {
+		grace = natures[run.Engine].grace
+		if !ours {
+			confirmed = over // it was over by itself, whenever we saw it
+		}
+	}
+	late := confirmed.Sub(must.known) - grace
+	if w.longOutage(s.Run.Endpoint) {
+		return
+	}
+	w.worst = max(w.worst, late)
+	if late > LateAfter {
+		w.violate("late", "session %s of %s: %s was known at +%s, the end is confirmed at +%s: %s late (S2.1)",
+			s.ID, s.User, must.why, must.known.Sub(Epoch), confirmed.Sub(Epoch), late)
+	}
+}
+
+// longOutage says whether the endpoint was out for longer than the promise bears.
+func (w *World) longOutage(endpoint string) bool {
+	return slices.ContainsFunc(w.Faults.Outages, func(o Outage) bool { return o.Endpoint == endpoint && o.Until.Sub(o.From) > OutageMax })
+}
+
+// judgeStops: no stop request without a reason, none before it.
+func (w *World) judgeStops(run *Run, reasons []claim) {
+	for _, at := range run.Asked {
+		wanted := slices.ContainsFunc(reasons, func(c claim) bool { return !at.Before(c.since.Add(-w.Faults.Skew - time.Second)) })
+		switch {
+		case wanted:
+		case len(reasons) > 0:
+			w.violate("early", "run %s of %s was asked to stop at +%s, the first reason is at +%s", run.ID, run.Owner, at.Sub(Epoch), reasons[0].since.Sub(Epoch))
+		default:
+			w.violate("illegal", "run %s of %s was asked to stop at +%s for no reason", run.ID, run.Owner, at.Sub(Epoch))
+		}
+	}
+}
+
+// judgeQuiet: effects are carried out, waiters released.
+func (w *World) judgeQuiet() {
+	left, _, err := w.Store.Unfinished(context.Background(), w.Clock.Now().Add(-2*time.Minute), "")
+	for _, e := range left {
+		w.violate("illegal", "the effects of session %s version %d are not carried out", e.SessionID, e.Version)
+	}
+	if err != nil {
+		w.violate("illegal", "unfinished entries cannot be listed: %v", err)
+	}
+	for _, p := range w.plans {
+		r := w.records[p.Session]
+		if p.Execution == "" || r == nil || r.now.Status != session.Ended {
+			continue
+		}
+		if e, err := w.runner.Execution(p.Execution); err != nil || e.Status() == asl.Running {
+			w.violate("illegal", "execution %s still waits, its session %s has ended (%v)", p.Execution, p.Session, err)
+		}
+	}
+	if w.bus.dead > 0 {
+		w.violate("illegal", "%d messages went to a dead-letter queue", w.bus.dead)
+	}
+}

@@ -1,0 +1,180 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+
+	"nightshift/internal/app"
+	"nightshift/internal/session"
+	"nightshift/internal/workload"
+)
+
+// record is what is known of a session from the writes that were made.
+type record struct {
+	now       session.Session
+	entries   int
+	ended     int            // transitions to ENDED
+	born      time.Time      // when it was written first
+	limitedAt time.Time      // when its deadline became what it is
+	modes     []session.Mode // that it has had
+}
+
+// change is a write under way.
+type change struct {
+	next  session.Session
+	entry app.Entry
+}
+
+// noted is the store, with each write's content kept until it is made.
+type noted struct {
+	app.Store
+	w *World
+}
+
+func (n *noted) Open(ctx context.Context, o app.Opening) error {
+	n.w.changing = &change{o.Session, o.Entry}
+	defer func() { n.w.changing = nil }()
+	return n.Store.Open(ctx, o)
+}
+
+func (n *noted) Commit(ctx context.Context, c app.Commit) error {
+	n.w.changing = &change{c.Next, c.Entry}
+	defer func() { n.w.changing = nil }()
+	return n.Store.Commit(ctx, c)
+}
+
+func (n *noted) PutPolicy(ctx context.Context, p session.Policy) error {
+	err := n.Store.PutPolicy(ctx, p)
+	if err == nil {
+		n.w.policies = append(n.w.policies, p)
+	}
+	return err
+}
+
+func (w *World) violate(rule, format string, args ...any) {
+	v := Violation{Rule: rule, At: w.Clock.Now(), What: fmt.Sprintf(format, args...)}
+	w.violations = append(w.violations, v)
+	if w.tracing {
+		w.say("VIOLATION %s", v)
+	}
+}
+
+// committed judges each write as it is made: the invariants that hold after
+// every step.
+func (w *World) committed(e app.Entry) {
+	if w.changing == nil || w.changing.next.ID != e.SessionID || w.changing.next.Version != e.Version {
+		w.violate("illegal", "session %s version %d was written by nobody", e.SessionID, e.Version)
+		return
+	}
+	next := w.changing.next
+	w.commits++
+	now := w.Clock.Now()
+	w.written = now
+	if w.tracing {
+		w.say("commit %s v%d %s -> %s by %s (%s) mode %s cause %s %s", e.SessionID, e.Version, e.From, e.To, e.Event.Kind, e.Event.ID, e.Mode, e.Cause, e.Note)
+	}
+	r := w.records[e.SessionID]
+	if r == nil {
+		r = &record{born: now, limitedAt: now}
+		w.records[e.SessionID] = r
+	}
+	before := r.now
+	switch {
+	case e.Version != before.Version+1:
+		w.violate("illegal", "session %s: version %d follows %d; a history has no gaps", e.SessionID, e.Version, before.Version)
+	case e.Previous != before.Head || e.Hash != next.Head:
+		w.violate("illegal", "session %s version %d: the chain of its proof is broken", e.SessionID, e.Version)
+	case before.Status == session.Ended:
+		w.violate("illegal", "session %s: ENDED has changed, by %s (S2.3)", e.SessionID, e.Event.Kind)
+	case e.From != before.Status || e.To != next.Status || before.Status == session.Ending && next.Status == session.Active:
+		w.violate("illegal", "session %s: from %s to %s, and the entry says from %s to %s", e.SessionID, before.Status, next.Status, e.From, e.To)
+	}
+	if e.Changes() && e.End != next.End {
+		w.violate("illegal", "session %s version %d: the entry does not have the story of the ending (S2.7)", e.SessionID, e.Version)
+	}
+	if sum, err := e.Seal(); err != nil || sum != e.Hash {
+		w.violate("illegal", "session %s version %d: the entry is not what was sealed (%v)", e.SessionID, e.Version, err)
+	}
+	if e.Version > 1 && (w.Options.Seed%explainEach == 0 || w.tracing) {
+		w.explain(before, next, e)
+	}
+	r.note(before, next, now)
+}
+
+// explainEach is of how many schedules one has every write decided a second time,
+// from its history entry alone. It costs a fourteenth of a schedule.
+const explainEach = 4
+
+func (r *record) note(before, next session.Session, now time.Time) {
+	r.entries++
+	if next.Status == session.Ended && before.Status != session.Ended {
+		r.ended++
+	}
+	if !next.Deadline.Equal(before.Deadline) {
+		r.limitedAt = now
+	}
+	if next.Mode != before.Mode {
+		r.modes = append(r.modes, next.Mode)
+	}
+	r.now = next
+}
+
+// explain plays the entry again: the history explains the state.
+func (w *World) explain(before, next session.Session, e app.Entry) {
+	if e.Event.Kind == session.WaiterRegistered {
+		e.Event.Token = next.Waiter // the history tells tokens apart, and does not have them
+	}
+	next.Version, next.Head, next.Recent = before.Version, before.Head, before.Recent
+	for i := len(w.policies) - 1; i >= 0; i-- {
+		if d := session.Decide(before, e.Event, w.policies[i], e.At); reflect.DeepEqual(d.Next, next) && d.Ignored == e.Note {
+			return
+		}
+	}
+	w.violate("illegal", "session %s version %d: %s at %s does not lead from the state before to the one after", e.SessionID, e.Version, e.Event.Kind, e.At)
+}
+
+// released judges the release of a waiter: only of a session that has ended.
+func (w *World) released(o app.Outcome) {
+	if r := w.records[o.SessionID]; r == nil || r.now.Status != session.Ended {
+		w.violate("illegal", "the waiter of session %s is released, and it has not ended", o.SessionID)
+	}
+}
+
+// announced judges what is said: the effect must have been wanted by an entry of
+// the session.
+func (w *World) announced(n app.Announcement) error {
+	if w.tracing {
+		w.say("announced %s %s %s", n.Kind, n.Session.ID, n.Effect.Reason)
+	}
+	r := w.records[n.Session.ID]
+	switch {
+	case n.Session.ID == "":
+	case r == nil:
+		w.violate("illegal", "%s is said of session %s, which does not exist", n.Kind, n.Session.ID)
+	case n.Kind == "session-ended" && r.now.Status != session.Ended, n.Kind == "session-ending" && r.now.Status == session.Active:
+		w.violate("illegal", "%s is said of session %s, which is %s", n.Kind, n.Session.ID, r.now.Status)
+	}
+	return nil
+}
+
+// seen is an engine whose listings are noted as they reach the app.
+type seen struct{ *Engine }
+
+func (s seen) List(ctx context.Context, endpoint string) (workload.Listing, error) {
+	l, err := s.Engine.List(ctx, endpoint)
+	now := s.w.Clock.Now()
+	i, _ := ctx.Value(invocationKey{}).(*invocation)
+	drains := i != nil && i.function == "drain-endpoint" // a drain looks only for what it must end
+	for _, o := range l.Runs {
+		r := s.byRef[o.Run.Ref()]
+		if r.Listed.IsZero() && !drains {
+			r.Listed = now
+		}
+		if o.State == workload.Idle && r.IdleHad.IsZero() && !drains {
+			r.IdleHad = now
+		}
+	}
+	return l, err
+}
