@@ -78,6 +78,9 @@ var effects = map[string]struct {
 		{"POST /", []string{"Action=DescribeSubnets", "subnet-0a1b2c3d"}},
 		{dynamo + "Query", []string{"sagemaker/123456789012/us-east-1"}},
 	}},
+	"restart-session": {`{"started":false,"waitsFor":"its run is still being stopped`, []effect{
+		{dynamo + "GetItem", []string{`"pk":{"S":"S#`, `"sk":{"S":"STATE"}`}},
+	}},
 	"drain-endpoint": {`{"done":false,"left":0,"waitSeconds":`, []effect{
 		{dynamo + "UpdateItem", []string{`"sk":{"S":"ENDPOINT"}`, `\"drain\":{\"generation\":1`}},
 		{"SageMaker.ListTrainingJobs", nil},
@@ -98,10 +101,7 @@ func TestBinaries(t *testing.T) {
 	for _, name := range config.Functions() {
 		t.Run(name, func(t *testing.T) {
 			want := effects[name]
-			var items []json.RawMessage
-			if occasion.Continues(name) {
-				items = opened
-			}
+			items := occasion.Items(name, opened)
 			aws := services(t, occasion.Script(), items)
 			p := start(t, dir, name, aws.Env())
 			event, err := occasion.Event(name, items)

@@ -108,6 +108,7 @@ func appOf(ctx context.Context, function string, c config.Config, now func() tim
 		Again:     inbound.Again,
 		Announcer: notify.New(eventbridge.NewFromConfig(sdk), c.Bus, outbound.Encode),
 		Parallel:  edge.Parallel,
+		Pause:     smithytime.SleepWithContext,
 		Parse:     inbound.Parse,
 		Meter:     obs.NewMeter(os.Stdout, function, now),
 		Log:       log,

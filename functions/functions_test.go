@@ -28,6 +28,7 @@ var handlers = map[string]string{
 	"on-logout": "Queue", "on-revocation": "Queue", "on-run-event": "Queue", "on-schedule": "Schedule",
 	"open-session": "OpenSession", "start-run": "StartRun",
 	"observe-endpoint": "ObserveEndpoint", "drain-endpoint": "DrainEndpoint", "run-effects": "RunEffects", "preflight": "Preflight",
+	"restart-session": "RestartSession",
 }
 
 var environment = map[string]string{
@@ -37,6 +38,7 @@ var environment = map[string]string{
 	config.Bus:             "nightshift",
 	config.WatchMachine:    "arn:aws:states:us-east-1:123456789012:stateMachine:watch",
 	config.DrainMachine:    "arn:aws:states:us-east-1:123456789012:stateMachine:drain",
+	config.RunMachine:      "arn:aws:states:us-east-1:123456789012:stateMachine:run",
 	config.IdentityStoreID: "d-1234567890",
 	config.Endpoints: `[{"endpoint":"livy/j-1","url":"https://h1:8998"},{"endpoint":"livy/j-2","url":"https://h2:8998"},
 		{"endpoint":"emr-notebook/123456789012/us-east-1"},

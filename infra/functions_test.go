@@ -189,13 +189,13 @@ var wildcards = map[string]string{
 	"TagVirtualCluster":      "Virtual clusters have ids that nobody knows before",
 	"DeleteVirtualCluster":   "Virtual clusters have ids that nobody knows before",
 	"DescribeVirtualCluster": "Virtual clusters have ids that nobody knows before",
-	"FollowJobRun":           "Virtual clusters and job runs have ids that nobody knows before",
-	"Streams":             "DynamoDB's ListStreams",
-	"Networks":            "EC2's descriptions know no resources",
-	"IdentityCenter":      "Tokens, the catalog's tables and grants are of users",
-	"ClusterLogs":         "EMR names logs by cluster and node",
-	"Interfaces":          "Lambda makes the network interfaces",
-	"(CDK)":               "CloudWatch's calls that deliver logs know no resources",
+	"FollowJobRun":           "Job runs have ids that nobody knows before",
+	"Streams":                "DynamoDB's ListStreams",
+	"Networks":               "EC2's descriptions know no resources",
+	"IdentityCenter":         "Tokens, the catalog's tables and grants are of users",
+	"ClusterLogs":            "EMR names logs by cluster and node",
+	"Interfaces":             "Lambda makes the network interfaces",
+	"(CDK)":                  "CloudWatch's calls that deliver logs know no resources",
 }
 
 func TestNoWildcardWithoutAReason(t *testing.T) {
@@ -221,7 +221,7 @@ func TestNoWildcardWithoutAReason(t *testing.T) {
 				if s.sid != "" {
 					want = sid + ": " + want
 				}
-				if !reasoned(policies, want, strings.ReplaceAll(r, "arn:aws:", "arn:<AWS::Partition>:")) {
+				if !reasoned(policies, want, r) {
 					t.Errorf("%s: the template has no reason %q for %s", role.Properties["Description"], want, r)
 				}
 			}
@@ -234,11 +234,15 @@ func TestNoWildcardWithoutAReason(t *testing.T) {
 	}
 }
 
+// here puts in for cdk-nag's words what the tests put in for CloudFormation's.
+var here = strings.NewReplacer("<AWS::Partition>", "aws", "<AWS::Region>", region, "<AWS::AccountId>", accountID)
+
 // reasoned looks for a suppression of that resource whose reason begins so.
 func reasoned(policies []resource, reason, arn string) bool {
 	for _, p := range policies {
 		for _, s := range p.Metadata.Nag.Suppress {
-			if s.ID == "AwsSolutions-IAM5" && strings.HasPrefix(s.Reason, reason) && slices.Contains(s.AppliesTo, any("Resource::"+arn)) {
+			about := slices.ContainsFunc(s.AppliesTo, func(to any) bool { return to == "Resource::"+arn || here.Replace(fmt.Sprint(to)) == "Resource::"+arn })
+			if s.ID == "AwsSolutions-IAM5" && strings.HasPrefix(s.Reason, reason) && about {
 				return true
 			}
 		}

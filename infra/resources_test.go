@@ -243,7 +243,7 @@ func TestAlarms(t *testing.T) {
 		t.Errorf("alarms %v\nwant %v", got, want)
 	}
 	late := x.named(t, "AWS::CloudWatch::Alarm", "AlarmName", "stop-lateness").Properties
-	if late["Threshold"] != 900_000.0 || len(many(late["Metrics"])) != len(config.Functions())+1 {
+	if late["Threshold"] != 900_000.0 || len(many(late["Metrics"])) != len(config.Functions())-2+1 { // all but preflight and restart-session
 		t.Errorf("S2.1 the promise is 15 minutes, by whichever function confirms: %v over %d metrics", late["Threshold"], len(many(late["Metrics"])))
 	}
 	policy, _ := json.Marshal(x.of(t, "AWS::SNS::TopicPolicy")[0].Properties)
@@ -511,6 +511,11 @@ func TestMachines(t *testing.T) {
 			"process-in-vpc": {fmt.Sprintf(function, "open-session"), fmt.Sprintf(function, "preflight"), fmt.Sprintf(function, "start-run")},
 			"watch":          {fmt.Sprintf(function, "observe-endpoint"), fmt.Sprintf(machine, "watch")},
 			"drain":          {fmt.Sprintf(function, "drain-endpoint"), fmt.Sprintf(machine, "drain")},
+			"restart":        {fmt.Sprintf(function, "restart-session")},
+
+			statemachines.CreateVirtualCluster: {createsCluster, tagsCluster, serviceLinkedRole},
+			statemachines.DeleteVirtualCluster: {deletesCluster, describesCluster},
+			statemachines.SubmitJobRun:         {followsJobRun, startsJobRun, tagsJobRun, fmt.Sprintf(function, "open-session")},
 		}[name]
 		if !slices.Equal(may, want) {
 			t.Errorf("%s may %v\nwant %v", name, may, want)

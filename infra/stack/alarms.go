@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,11 +96,18 @@ func metric(namespace, name, statistic string, dimensions map[string]string) aws
 	})
 }
 
-// own is one of our metrics over all functions, each of which publishes it under
-// its own name.
+// measuring are the functions that publish our metrics: all but those that
+// neither take events nor see runs end. CloudWatch lets an alarm be about ten
+// metrics at most, which the CDK holds.
+func measuring() []string {
+	return slices.DeleteFunc(config.Functions(), func(f string) bool { return slices.Contains([]string{"preflight", "restart-session"}, f) })
+}
+
+// own is one of our metrics over all functions that measure, each of which
+// publishes it under its own name.
 func (d *deployment) own(name, statistic, over string) awscloudwatch.IMetric {
 	using, ids := map[string]awscloudwatch.IMetric{}, []string{}
-	for i, f := range config.Functions() {
+	for i, f := range measuring() {
 		id := fmt.Sprintf("m%d", i)
 		using[id], ids = metric(Namespace, name, statistic, map[string]string{Dimension: f}), append(ids, id)
 	}

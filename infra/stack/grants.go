@@ -116,13 +116,6 @@ func (d *deployment) allow(role awsiam.Role, g grant) {
 	arns := make([]*string, len(g.resources))
 	for i, r := range g.resources {
 		arns[i] = r.arn
-		if r.wild == "" {
-			continue
-		}
-		if g.why == "" {
-			panic("statement " + g.sid + " has a * in a resource and no reason") // a defect of this package
-		}
-		accept(role, "AwsSolutions-IAM5", g.sid+": "+g.why, "Resource::"+r.wild)
 	}
 	props := &awsiam.PolicyStatementProps{
 		Sid: text(g.sid), Effect: awsiam.Effect_ALLOW, Actions: texts(g.actions...), Resources: &arns,
@@ -131,6 +124,16 @@ func (d *deployment) allow(role awsiam.Role, g grant) {
 		props.Conditions = &g.condition
 	}
 	role.AddToPolicy(awsiam.NewPolicyStatement(props))
+	// Once there is a policy: a reason is noted on what the role has by then.
+	for _, r := range g.resources {
+		if r.wild == "" {
+			continue
+		}
+		if g.why == "" {
+			panic("statement " + g.sid + " has a * in a resource and no reason") // a defect of this package
+		}
+		accept(role, "AwsSolutions-IAM5", g.sid+": "+g.why, "Resource::"+r.wild)
+	}
 }
 
 // grants gives a function's role what its capabilities need, and what its

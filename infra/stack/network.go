@@ -117,7 +117,7 @@ func (d *deployment) addNetwork() {
 	}
 	d.output("VpcSubnets", awscdk.Fn_Join(text(","), jsTexts(subnets)))
 	d.output("VpcSecurityGroup", jobs.AttrGroupId())
-	d.output("VpcBucket", bucket.Ref())
+	d.output("VpcBucketName", bucket.Ref())
 }
 
 func (d *deployment) output(name string, value *string) {
@@ -150,7 +150,7 @@ func (d *deployment) subnet(vpc awsec2.CfnVPC, id string, zone int, cidr netip.P
 		VpcId: vpc.AttrVpcId(), CidrBlock: text(cidr.String()), MapPublicIpOnLaunch: no, Tags: d.tags(id),
 		AvailabilityZone: awscdk.Fn_Select(number(zone), awscdk.Fn_GetAzs(nil)),
 	})
-	awsec2.NewCfnSubnetRouteTableAssociation(d.stack, text(id+"Table"), &awsec2.CfnSubnetRouteTableAssociationProps{SubnetId: s.AttrSubnetId(), RouteTableId: table.AttrRouteTableId()})
+	awsec2.NewCfnSubnetRouteTableAssociation(d.stack, text(id+"Association"), &awsec2.CfnSubnetRouteTableAssociationProps{SubnetId: s.AttrSubnetId(), RouteTableId: table.AttrRouteTableId()})
 	return s
 }
 

@@ -16,11 +16,11 @@ import (
 func (d *deployment) integrated(name string, role awsiam.Role) {
 	definition := string(statemachines.Definition(name))
 	given := map[string]bool{}
-	for _, resource := range statemachines.Integrations() {
-		if !strings.Contains(definition, `"`+resource+`"`) {
+	for _, integration := range statemachines.Integrations() {
+		if !strings.Contains(definition, `"`+integration+`"`) {
 			continue
 		}
-		for _, g := range d.integrationGrants(resource) {
+		for _, g := range d.integrationGrants(integration) {
 			if !given[g.sid] { // looking at what is deleted needs what the deletion does
 				d.allow(role, g)
 			}
@@ -29,15 +29,15 @@ func (d *deployment) integrated(name string, role awsiam.Role) {
 	}
 }
 
-func (d *deployment) integrationGrants(resource string) []grant {
+func (d *deployment) integrationGrants(integration string) []grant {
 	const (
 		clusters = "arn:${P}:emr-containers:${R}:${A}:/virtualclusters/*"
 		runs     = clusters + "/jobruns/*"
 		whyNew   = "Virtual clusters have ids that nobody knows before; only those of this account and region."
-		whyRuns  = "Virtual clusters and job runs have ids that nobody knows before; only those of this account and region."
+		whyRuns  = "Job runs have ids that nobody knows before, and callers name virtual clusters; only those of this account and region."
 	)
 	describe := grant{sid: "DescribeVirtualCluster", actions: []string{"emr-containers:DescribeVirtualCluster"}, resources: []resource{arn(clusters)}, why: whyNew}
-	switch strings.TrimPrefix(resource, "arn:aws:states:::") {
+	switch strings.TrimPrefix(integration, "arn:aws:states:::") {
 	case "emr-containers:createVirtualCluster":
 		return []grant{{
 			sid: "CreateVirtualCluster", actions: []string{"emr-containers:CreateVirtualCluster"}, resources: anything(),
@@ -61,13 +61,13 @@ func (d *deployment) integrationGrants(resource string) []grant {
 			return all // there is no role that a job run may be given
 		}
 		return append(all, grant{
-			sid: "StartJobRun", actions: []string{"emr-containers:StartJobRun"}, resources: []resource{arn(clusters)}, why: whyNew,
+			sid: "StartJobRun", actions: []string{"emr-containers:StartJobRun"}, resources: []resource{arn(clusters)}, why: whyRuns,
 			condition: map[string]any{"StringEquals": map[string]any{"emr-containers:ExecutionRoleArn": texts(d.JobRoles...)}},
 		}, grant{
 			sid: "TagJobRun", actions: []string{"emr-containers:TagResource"}, resources: []resource{arn(clusters), arn(runs)}, why: whyRuns,
 		})
 	}
-	panic(fmt.Sprintf("nobody says what %s needs", resource)) // a defect of this file
+	panic(fmt.Sprintf("nobody says what %s needs", integration)) // a defect of this file
 }
 
 // rerunGrants let a function start the run of a session again: read what an

@@ -22,6 +22,8 @@ type census struct {
 	// users with live sessions; true where the records hold that the user is
 	// disabled, deleted or without access.
 	users map[string]bool
+	// recorded is when the newest session of each was recorded.
+	recorded map[string]time.Time
 	// named are active sessions that name an interactive session.
 	named []named
 	// next is what the next anchors are made of.
@@ -40,6 +42,9 @@ func (c *census) add(live []session.Session) {
 		c.next.add(s)
 		held := holds(s.End.Cause) || s.UserStatusAt.After(s.UserEnabledAt)
 		c.users[s.User] = c.users[s.User] || held
+		if s.RecordedAt.After(c.recorded[s.User]) {
+			c.recorded[s.User] = s.RecordedAt
+		}
 		if s.Status == session.Active && s.Interactive.ID != "" && !s.InteractiveGone {
 			c.named = append(c.named, named{s.ID, s.User, s.Interactive, s.RecordedAt})
 		}
@@ -60,7 +65,7 @@ func (a *App) checkIdentities(ctx context.Context, seen census) error {
 		lots[u] = digest(u, now.String())
 	}
 	slices.SortFunc(users, func(x, y string) int { return cmp.Compare(lots[x], lots[y]) })
-	statuses, errs := a.statuses(ctx, users, now)
+	statuses, errs := a.statuses(ctx, users, seen.recorded, now)
 	for _, user := range users {
 		if status, ok := statuses[user]; ok && (status != UserEnabled || seen.users[user]) {
 			errs = append(errs, a.settle(ctx, user, status, now))
@@ -76,10 +81,10 @@ func (a *App) checkIdentities(ctx context.Context, seen census) error {
 // statuses reads the users' statuses: of up to UsersAskedMax each by a call;
 // beyond, from the directory's pages, and of those that these lack by a call
 // each, in turn. A user who is not in the answer is not known.
-func (a *App) statuses(ctx context.Context, users []string, now time.Time) (map[string]UserStatus, []error) {
+func (a *App) statuses(ctx context.Context, users []string, recorded map[string]time.Time, now time.Time) (map[string]UserStatus, []error) {
 	found, errs := map[string]UserStatus{}, []error(nil)
 	if len(users) > cadence.UsersAskedMax && a.Users != nil {
-		errs = append(errs, a.listed(ctx, users, found))
+		errs = append(errs, a.listed(ctx, users, found), a.noteNewcomers(ctx, recorded, found))
 	}
 	var ask []string
 	for _, u := range users {
@@ -92,7 +97,7 @@ func (a *App) statuses(ctx context.Context, users []string, now time.Time) (map[
 	}
 	answers := make([]UserStatus, len(ask))
 	unknown := a.each(ctx, ask, func(ctx context.Context, i int) (err error) {
-		answers[i], err = a.Identity.Status(ctx, ask[i])
+		answers[i], err = a.asked(ctx, ask[i])
 		return err
 	})
 	for i, u := range ask {
@@ -181,7 +186,7 @@ func standing(u session.UserFacts, kinds ...session.Kind) (session.Event, bool) 
 
 // settle records a status that the identity store gives where the records hold
 // another. A fact that is still young is not contradicted: the directory may
-// answer with what was.
+// answer with what was. A user whom it never knew is not deleted (S1.10).
 func (a *App) settle(ctx context.Context, user string, status UserStatus, now time.Time) error {
 	u, err := a.Store.User(ctx, user)
 	if err != nil {
@@ -201,6 +206,14 @@ func (a *App) settle(ctx context.Context, user string, status UserStatus, now ti
 	}
 	if ok && (known.Kind == kind || now.Sub(known.At) < cadence.ContradictAfter) {
 		return nil
+	}
+	if kind == session.UserDeleted {
+		if known, err := a.known(ctx, user); err != nil || !known {
+			if err == nil {
+				err = a.strange(ctx, user)
+			}
+			return err
+		}
 	}
 	return a.found(ctx, user, kind, known.At, now, "", "identity check "+now.UTC().Format(time.RFC3339))
 }
@@ -283,12 +296,18 @@ func (a *App) checkAssignment(ctx context.Context, user string, status UserStatu
 	if err == nil && access == session.Unknown {
 		err = fault.Newf("check access", fault.Unknown, "whether an assignment gives user %s access is unknown", user)
 	}
+	if err == nil && status == UserEnabled {
+		err = a.noteKnown(ctx, user)
+	}
 	if err != nil || ok && now.Sub(held.At) < cadence.ContradictAfter {
 		return err
 	}
 	removed, evidence := ok && held.Kind == session.AccessRemoved, "access check "+now.UTC().Format(time.RFC3339)
 	switch {
 	case access == session.Off && !removed:
+		if knows, err := a.knows(ctx, user); err != nil || !knows {
+			return err
+		}
 		return a.found(ctx, user, session.AccessRemoved, held.At, now, application, evidence+": no assignment is left")
 	case access == session.On && removed && status == UserEnabled:
 		return a.found(ctx, user, session.UserEnabled, held.At, now, "", evidence+": an assignment gives access again")
@@ -301,7 +320,8 @@ func (a *App) checkAssignment(ctx context.Context, user string, status UserStatu
 // to the sessions that name it and to no others: a session that is not in a list
 // was signed out, was revoked or has expired, and only the first would concern
 // the user's sessions of other names. A list says nothing of what was recorded
-// while it was made.
+// while it was made, and one list alone proves nothing: a source that was just
+// started again may answer completely and know of nobody yet.
 func (a *App) checkPortal(ctx context.Context, seen census) error {
 	if a.Sessions == nil {
 		return nil
@@ -321,10 +341,23 @@ func (a *App) checkPortal(ctx context.Context, seen census) error {
 		live[p.ID] = true
 	}
 	source := a.Sessions.Source()
+	previous, err := a.Store.Mark(ctx, markPortal+source)
+	if err == nil {
+		// Before what lacks is noted: where time runs out, the rest is noted anew.
+		err = a.Store.SetMark(ctx, markPortal+source, began)
+	}
+	if err != nil {
+		return fmt.Errorf("check portal sessions: %w", err)
+	}
 	var errs []error
 	for _, n := range seen.named {
 		expired := !n.interactive.ExpiresAt.IsZero() && !began.Before(n.interactive.ExpiresAt)
 		if n.interactive.Source != source || live[n.interactive.ID] || expired || began.Sub(n.recorded) < cadence.MinimumAge {
+			continue
+		}
+		missing, err := a.missing(ctx, n.interactive, previous, began)
+		if err != nil || !missing {
+			errs = append(errs, err)
 			continue
 		}
 		before, err := a.Store.Session(ctx, n.id)
@@ -342,6 +375,27 @@ func (a *App) checkPortal(ctx context.Context, seen census) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// markPortal names, with the source behind it, the moment of the newest complete
+// list.
+const markPortal = "portal-listed/"
+
+// missing notes that the list made at began lacks a portal session, and says
+// whether the complete list before it, of at least half a sweep earlier, did too.
+func (a *App) missing(ctx context.Context, i session.InteractiveSession, previous, began time.Time) (bool, error) {
+	mark := "portal-missing/" + digest(i.Source, i.ID)
+	since, err := a.Store.Mark(ctx, mark)
+	if err != nil {
+		return false, fmt.Errorf("check portal sessions: %w", err)
+	}
+	switch {
+	case since.Equal(began):
+		return false, nil // another session of the same name noted it
+	case !since.IsZero() && since.Equal(previous) && began.Sub(since) >= cadence.Sweep/2:
+		return true, nil
+	}
+	return false, a.Store.SetMark(ctx, mark, began)
 }
 
 // round numbers the sweeps.

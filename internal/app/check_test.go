@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -455,8 +456,10 @@ func TestS3_5LostSignOutIsFoundFromTheSessionSource(t *testing.T) {
 	delete(p.live, "is-ana")
 	out := w.now
 	w.pass(cadence.Sweep)
+	w.must(ended.ID, session.Active, "") // one list proves nothing
+	w.pass(cadence.Sweep)
 	got := w.get(ended.ID)
-	if got.End.Cause != session.CauseSignOut || !strings.HasPrefix(got.End.Evidence, "session source portal ") || got.End.Happened.Sub(out) > cadence.Sweep {
+	if got.End.Cause != session.CauseSignOut || !strings.HasPrefix(got.End.Evidence, "session source portal ") || got.End.Happened.Sub(out) > 2*cadence.Sweep {
 		t.Fatalf("%s, %+v", got.Status, got.End)
 	}
 	w.pass(10 * time.Minute)
@@ -491,11 +494,18 @@ func TestS3_5IncompleteOrYoungPortalListProvesNothing(t *testing.T) {
 			s := w.start("ana", training)
 			w.pass(c.age)
 			w.app.Sessions = &c.p
+			w.unswept = true
 			err := w.app.Sweep(t.Context())
+			if c.ends {
+				w.must(s.ID, session.Active, "")
+				w.pass(cadence.Sweep)
+				err = errors.Join(err, w.app.Sweep(t.Context()))
+			}
 			if got := w.get(s.ID).Status == session.Ending; got != c.ends {
 				t.Errorf("ends: %t (%v)", got, err)
 			}
-			if c.p.calls != 1 {
+			w.unswept = false
+			if want := map[bool]int{false: 1, true: 2}[c.ends]; c.p.calls != want {
 				t.Errorf("asked %d times", c.p.calls)
 			}
 			if unknown := w.meter.counts[app.MetricUnknown] > 0; (c.p.partial || c.p.err != nil) && !unknown {
@@ -612,5 +622,118 @@ func TestS3_6StopOfAnUnknownRunIsParked(t *testing.T) {
 	err = w.app.Handle(t.Context(), app.Fact{Event: session.Event{ID: "y", Kind: session.KernelStopped, At: w.now, By: "ana", Run: unknown}})
 	if err != nil || w.meter.counts[app.MetricIgnored] != 1 {
 		t.Errorf("another event about it: %v", err)
+	}
+}
+
+// S3.5c: a portal that was just started again answers an empty list, completely;
+// that signs nobody out. Neither do two lists between which one had the session,
+// nor two at once.
+func TestS3_5OnePortalListAloneProvesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.unswept = true
+	p := &portal{live: map[string]string{}}
+	w.app.Sessions = p
+	s, err := w.app.OpenSession(t.Context(), app.OpenRequest{Execution: "arn:execution:1", User: "ana", Run: training,
+		Interactive: session.InteractiveSession{ID: "is-ana", Source: "portal"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.app.StartRun(t.Context(), app.StartRequest{SessionID: s.ID, Token: "t", Spec: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	sweep := func(live bool) {
+		t.Helper()
+		if delete(p.live, "is-ana"); live {
+			p.live["is-ana"] = "ana"
+		}
+		if err := w.app.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.pass(4 * time.Minute)
+	for range 3 {
+		sweep(false)
+		w.pass(time.Second)
+		sweep(false) // twice in a row
+		w.must(s.ID, session.Active, "")
+		w.pass(cadence.Sweep)
+		sweep(true)
+		w.pass(cadence.Sweep)
+	}
+	sweep(false)
+	w.must(s.ID, session.Active, "")
+	w.pass(cadence.Sweep)
+	sweep(false)
+	if got := w.get(s.ID); got.End.Cause != session.CauseSignOut {
+		t.Errorf("two lists lack it: %s, cause %q", got.Status, got.End.Cause)
+	}
+	w.unswept = false
+	w.pass(3 * time.Minute)
+}
+
+// S1.10: a user whom the identity store never knew, such as a service or an id
+// mistyped, was not deleted: nothing is stopped, and one alert says so.
+func TestS1_10AUserNeverKnownIsNotDeleted(t *testing.T) {
+	for _, user := range []string{"zeppelin", "f4488478-a0e1-700e-3d75-96c6bb641599"} {
+		w := newWorld(t)
+		w.app.Endpoints = []string{livy}
+		w.identity.status[user] = app.UserDeleted
+		w.identity.access = map[string]session.Tri{user: session.Off} // nor is any assignment found
+		run := workload.Run{Engine: workload.Livy, Endpoint: livy, ID: "app/application_1", Kind: workload.LivySession, Application: workload.Spark}
+		w.engine.add(workload.Observation{Run: run, User: user})
+		w.pass(70 * time.Minute)
+		all := w.all()
+		if len(all) != 1 || all[0].User != user || all[0].Status != session.Active || len(w.engine.stops) != 0 {
+			t.Fatalf("%s: %+v, stops %v", user, all, w.engine.stops)
+		}
+		w.say(app.AccessCheck{EventID: "group-1", At: w.now, Group: "g-1"})
+		w.must(all[0].ID, session.Active, "")
+		if n := w.says.ids("alert", all[0].ID, "unknown-user"); len(n) != 1 {
+			t.Errorf("%s: alerted %v", user, n)
+		}
+		if w.meter.counts[app.MetricUnknown] == 0 {
+			t.Errorf("%s: nothing was counted", user)
+		}
+		// An event that says so is no guess.
+		w.say(w.fact(session.UserDeleted, user, "deleted-1"))
+		w.must(all[0].ID, session.Ending, session.CauseUserDeleted)
+		w.pass(5 * time.Minute)
+	}
+}
+
+// S3.5c: more events than one replay takes: the mark waits for those not read, and
+// the next sweeps go on there.
+func TestS3_5ReplayGoesOnWhereItLeftOff(t *testing.T) {
+	w := newWorld(t)
+	s := w.start("ana", training)
+	w.pass(6 * time.Minute)
+	w.identity.err = errDown
+	began := w.now
+	for i := range 60 {
+		at := began.Add(time.Duration(i) * time.Minute)
+		body := wire{Unrecognised: fmt.Sprint("sso.amazonaws.com/Event", i), At: at}.bytes()
+		if i == 50 {
+			out := w.fact(session.SignOut, "ana", "out-1").Event
+			out.At = at
+			body = wire{Kind: out.Kind, User: out.User, ID: out.ID, At: at}.bytes()
+		}
+		w.identity.history = append(w.identity.history, recorded{at, body})
+	}
+	w.pass(60 * time.Minute)
+	w.must(s.ID, session.Active, "")
+	w.identity.err, w.identity.replays = nil, 20
+	before := len(w.identity.replayFrom)
+	w.pass(cadence.Sweep)
+	mark, err := w.store.Mark(t.Context(), "identity-replay")
+	if err != nil || mark.After(began.Add(45*time.Minute)) {
+		t.Errorf("the mark is at %s, %v; events from %s on were not read", mark, err, began.Add(20*time.Minute))
+	}
+	w.pass(4 * cadence.Sweep)
+	if got := w.get(s.ID); got.End.Cause != session.CauseSignOut {
+		t.Errorf("the sign-out of the outage was not replayed: %s, cause %q; asked from %v", got.Status, got.End.Cause, w.identity.replayFrom[before:])
+	}
+	w.pass(5 * time.Minute)
+	if n := w.meter.counts[app.MetricUnrecognised]; n != 59 {
+		t.Errorf("59 other events were counted %d times", n)
 	}
 }

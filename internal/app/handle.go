@@ -144,22 +144,49 @@ func (a *App) sessionFact(ctx context.Context, e session.Event) error {
 // nobody registered is its birth (S3.3).
 func (a *App) runFact(ctx context.Context, e session.Event) error {
 	run := workload.Run{Engine: engineOf(e.Run), Endpoint: e.Run.Endpoint, ID: e.Run.ID}
-	s, err := a.find(ctx, run)
+	token := e.Kind == session.BackgroundTokenIssued
+	user := ""
+	if token {
+		user = e.User
+	}
+	s, err := a.find(ctx, run, user)
 	if fault.Is(err, fault.NotFound) {
 		if e.Kind == session.StopRequested {
 			// Whoever asked must learn that nothing of that name is stopped.
 			return fault.Newf("handle "+string(e.Kind), fault.Invalid, "detail.run: there is no session of a run %q of %q", e.Run.ID, e.Run.Endpoint)
 		}
-		if e.Kind != session.BackgroundTokenIssued || e.User == "" {
+		switch part, unread := a.part(ctx, e.Run); {
+		case unread != nil:
+			return unread
+		case part || !token:
 			a.Meter.Count(MetricIgnored, 1)
 			return nil
+		case user == "":
+			return a.tokenFirst(ctx, e)
 		}
-		s, err = a.adopt(ctx, run, e.User, e.At)
+		s, err = a.adopt(ctx, run, user, e.At)
 	}
 	if err != nil {
 		return err
 	}
 	_, err = a.Apply(ctx, s.ID, e)
+	return err
+}
+
+// tokenFirst keeps a token that names no user and came before its run's session,
+// for that to be opened with (proven). One that is opened meanwhile has it at once.
+func (a *App) tokenFirst(ctx context.Context, e session.Event) error {
+	if err := a.Store.SetMark(ctx, tokenMark(e.Run), e.At); err != nil {
+		return fmt.Errorf("keep a background token: %w", err)
+	}
+	s, err := a.owner(ctx, e.Run, "", "")
+	if fault.Is(err, fault.NotFound) {
+		a.Meter.Count(MetricIgnored, 1) // so far
+		return nil
+	}
+	if err == nil {
+		_, err = a.proven(ctx, s)
+	}
 	return err
 }
 
@@ -237,22 +264,37 @@ func (a *App) lostAccess(ctx context.Context, m AccessCheck, user string) error 
 	if err != nil || access == session.On {
 		return err
 	}
+	if m.User == "" {
+		// A user whom the identity store never knew had no access that was removed.
+		if knows, err := a.knows(ctx, user); err != nil || !knows {
+			return err
+		}
+	}
 	return a.fact(ctx, session.Event{ID: m.EventID, Kind: session.AccessRemoved, At: m.At, User: user, By: m.By, Detail: m.Application, Evidence: "no assignment left after event " + m.EventID})
 }
 
 // birth: somebody started a run. A birth and its run may be seen in any order,
 // twice, or minutes apart: the claim makes it one session.
 func (a *App) birth(ctx context.Context, m Birth) error {
-	s, err := a.owner(ctx, m.Run.Ref(), m.Stamp)
+	s, err := a.owner(ctx, m.Run.Ref(), m.Stamp, m.User)
 	if fault.Is(err, fault.NotFound) && m.User != "" {
-		s, err = a.find(ctx, m.Run)
+		s, err = a.find(ctx, m.Run, m.User)
 	}
 	if err == nil {
-		_, err = a.Apply(ctx, s.ID, session.Event{ID: m.EventID, Kind: session.RunStarted, At: m.At, Run: m.Run.Ref(), By: m.By})
+		s, err = a.Apply(ctx, s.ID, session.Event{ID: m.EventID, Kind: session.RunStarted, At: m.At, Run: m.Run.Ref(), By: m.By})
+		if err != nil {
+			return err
+		}
+		if s.Run.ID == "" || s.Run.Ref() == m.Run.Ref() {
+			_, err = a.proven(ctx, s)
+			return err // one that has ended without a run leaves it to the listing to raise (S2.4)
+		}
+		// It has taken another run meanwhile.
+	} else if !fault.Is(err, fault.NotFound) {
 		return err
 	}
-	if !fault.Is(err, fault.NotFound) {
-		return err
+	if part, err := a.part(ctx, m.Run.Ref()); part || err != nil {
+		return err // its pipeline's user's
 	}
 	if m.User == "" {
 		// The next listing finds it, with tags that may name its user.
@@ -271,8 +313,12 @@ func (a *App) runChange(ctx context.Context, m RunChange) error {
 		if err := a.Store.SetMark(ctx, partMark(m.Part), o.At); err != nil {
 			return fmt.Errorf("note a pipeline's job: %w", err)
 		}
+		if own, err := a.Store.Claimed(ctx, m.Part); err == nil {
+			// Its birth came first. Both are the same user's, and both end with them.
+			a.Log.Info("a pipeline's job has a session of its own", "session", own)
+		}
 	}
-	s, err := a.owner(ctx, o.Run.Ref(), o.Stamp)
+	s, err := a.owner(ctx, o.Run.Ref(), o.Stamp, "")
 	if fault.Is(err, fault.NotFound) {
 		a.Meter.Count(MetricIgnored, 1)
 		return nil
@@ -335,7 +381,8 @@ func (a *App) executionChange(ctx context.Context, m ExecutionChange) error {
 
 // ownEnd looks at the run of an execution that failed: submit-job-run fails with
 // its run, and may know of it before the next listing. Then the run's own end is
-// the session's. Where that cannot be seen the execution's end is all there is.
+// the session's. Where that cannot be seen the execution's end is all there is:
+// that the engine does not know the run proves nothing yet (absent).
 func (a *App) ownEnd(ctx context.Context, id string) {
 	s, err := a.Store.Session(ctx, id)
 	if err != nil || s.Status != session.Active || s.Run.ID == "" {
@@ -344,7 +391,7 @@ func (a *App) ownEnd(ctx context.Context, id string) {
 	engine, err := a.engine(s.Run.Endpoint)
 	if err == nil {
 		var o workload.Observation
-		if o, err = engine.Describe(ctx, s.Run); err == nil && o.State.Over() {
+		if o, err = engine.Describe(ctx, s.Run); err == nil && o.State.Over() && o.State != workload.Gone {
 			err = a.see(ctx, s, o, "")
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"nightshift/internal/cadence"
@@ -98,6 +97,7 @@ func (a *App) match(ctx context.Context, sessions []session.Session, listing wor
 			// A session that has its run already does not get a namesake's news.
 			i, known = byID[o.Stamp]
 			known = known && sessions[i].Run.ID == ""
+			delete(byID, o.Stamp) // it has one run: a second with its stamp is not its
 		}
 		if known {
 			seen[i], moved = true, moved || o.State.Over()
@@ -124,15 +124,18 @@ func (a *App) ages(sessions []session.Session) (live int, youngest time.Duration
 func (a *App) see(ctx context.Context, s session.Session, o workload.Observation, eventID string) error {
 	if s.Run.ID == "" {
 		var err error
-		if s, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: o.At, Run: o.Run.Ref(), Cluster: o.Run.Cluster, Billing: o.Run.Billing, Evidence: "found by its stamp"}); err != nil {
+		if s, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: o.At, Run: o.Run.Ref(), Name: o.Run.Name, Cluster: o.Run.Cluster, Billing: o.Run.Billing, Evidence: "found by its stamp"}); err != nil {
 			return err
+		}
+		if s.Run.Ref() != o.Run.Ref() {
+			return nil // it has ended, or has taken another run meanwhile: the next listing tells whose this is
 		}
 	}
 	if o.State.Over() && !plausible(s, o) {
 		return nil
 	}
 	if news(s, o) {
-		e := session.Event{ID: eventID, Kind: session.RunObserved, At: o.At, State: o.State, Run: o.Run.Ref(), Detail: o.Detail, MaxRuntime: o.Run.MaxRuntime, Cluster: o.Run.Cluster, Billing: o.Run.Billing, Evidence: "listing"}
+		e := session.Event{ID: eventID, Kind: session.RunObserved, At: o.At, State: o.State, Run: o.Run.Ref(), Detail: o.Detail, MaxRuntime: o.Run.MaxRuntime, Name: o.Run.Name, Cluster: o.Run.Cluster, Billing: o.Run.Billing, Evidence: "listing"}
 		if !o.RunningSince.IsZero() && o.State == workload.Running {
 			e.At = o.RunningSince
 		}
@@ -205,41 +208,51 @@ func (a *App) discover(ctx context.Context, o workload.Observation, began time.T
 		a.Log.Warn("state of a run unknown", "endpoint", o.Run.Endpoint, "reason", o.Detail)
 		return nil
 	}
-	s, err := a.owner(ctx, o.Run.Ref(), o.Stamp)
-	if o.PartOf != "" && fault.Is(err, fault.NotFound) {
-		return nil // it is its pipeline's user's, and lives and dies with that
+	s, err := a.owner(ctx, o.Run.Ref(), o.Stamp, "")
+	if err == nil && s.Status == session.Ended {
+		s, err = a.risen(ctx, s, o, began)
 	}
-	switch {
-	case fault.Is(err, fault.NotFound) && !session.ValidUser(o.User):
-		return a.orphan(ctx, o)
-	case fault.Is(err, fault.NotFound):
-		s, err = a.adopt(ctx, o.Run, o.User, o.CreatedAt)
-	case err == nil && s.Status == session.Ended:
-		if !began.After(s.End.Confirmed) || o.State == workload.Stopping {
-			return nil // the listing is older than the end, or the run is on its way out
-		}
-		var r Restore
-		if r, err = a.restored(ctx); err == nil && !r.Confirmed && s.End.Confirmed.Before(r.At) {
-			return nil // it may have been started again since (S4.4): the restore's difference tells of it
-		}
-		if err == nil {
-			s, err = a.resurrect(ctx, s, o.Run)
-		}
+	if fault.Is(err, fault.NotFound) {
+		s, err = a.unowned(ctx, o)
 	}
-	if err != nil {
+	if err != nil || s.ID == "" {
 		return err
 	}
 	return a.see(ctx, s, o, "")
+}
+
+// risen opens the session that follows an ended one whose run is listed alive; none
+// where that is no news, and NotFound where the run turns out to be none of its.
+func (a *App) risen(ctx context.Context, ended session.Session, o workload.Observation, began time.Time) (session.Session, error) {
+	if !began.After(ended.End.Confirmed) || o.State == workload.Stopping {
+		return session.Session{}, nil // the listing is older than the end, or the run is on its way out
+	}
+	r, err := a.restored(ctx)
+	if err != nil || !r.Confirmed && ended.End.Confirmed.Before(r.At) {
+		return session.Session{}, err // it may have been started again since (S4.4): the restore's difference tells of it
+	}
+	return a.resurrect(ctx, ended, o.Run)
+}
+
+// unowned adopts a run under the user that it names, or flags it as an orphan,
+// which has no session (S3.3). A pipeline's job is neither: it is its pipeline's
+// user's, and lives and dies with that.
+func (a *App) unowned(ctx context.Context, o workload.Observation) (session.Session, error) {
+	if part, err := a.part(ctx, o.Run.Ref()); err != nil || part || o.PartOf != "" {
+		return session.Session{}, err
+	}
+	if !session.ValidUser(o.User) {
+		return session.Session{}, a.orphan(ctx, o)
+	}
+	return a.adopt(ctx, o.Run, o.User, o.CreatedAt)
 }
 
 // orphan flags, once, a run that can be attributed to nobody; it is never
 // stopped by us (S3.3).
 func (a *App) orphan(ctx context.Context, o workload.Observation) error {
 	id := "orphan/" + digest(o.Run.Endpoint, o.Run.ID)
-	for _, mark := range []string{id, partMark(o.Run.Ref())} {
-		if flagged, err := a.Store.Mark(ctx, mark); err != nil || !flagged.IsZero() {
-			return err
-		}
+	if flagged, err := a.Store.Mark(ctx, id); err != nil || !flagged.IsZero() {
+		return err
 	}
 	// Said before it is noted: where one of the two fails, the next listing says
 	// it again, under the same id.
@@ -251,9 +264,12 @@ func (a *App) orphan(ctx context.Context, o workload.Observation) error {
 }
 
 // partMark names the mark of a job that a step event said to be a pipeline's.
-// Events name jobs by their ARNs, which have names in lower case.
-func partMark(job workload.Ref) string {
-	return "part/" + digest(job.Endpoint, strings.ToLower(job.ID))
+func partMark(job workload.Ref) string { return runMark("part/", job) }
+
+// part says whether a step event said that the run is a pipeline's job.
+func (a *App) part(ctx context.Context, run workload.Ref) (bool, error) {
+	noted, err := a.Store.Mark(ctx, partMark(run))
+	return !noted.IsZero(), err
 }
 
 // absent handles a session whose run a complete listing lacks. Absence counts

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"nightshift/internal/fault"
@@ -80,7 +81,7 @@ func (a *App) open(ctx context.Context, o session.Opening, execution string) (se
 		case !errors.As(err, &conflict):
 			return session.Session{}, fmt.Errorf("open session: %w", err)
 		case conflict.Exists:
-			return a.Store.Session(ctx, o.ID)
+			return a.same(ctx, o)
 		case conflict.Claimed != "":
 			return a.Store.Session(ctx, conflict.Claimed)
 		}
@@ -89,13 +90,51 @@ func (a *App) open(ctx context.Context, o session.Opening, execution string) (se
 	return session.Session{}, fmt.Errorf("open session: %d races lost: %w", raceMax, conflict)
 }
 
+// same is the session that an opening found in its place; NotFound where that one
+// has another run, whose news and stop are not this one's.
+func (a *App) same(ctx context.Context, o session.Opening) (session.Session, error) {
+	s, err := a.Store.Session(ctx, o.ID)
+	if err == nil && s.Run.ID != "" && o.Run.ID != "" && s.Run.Ref() != o.Run.Ref() {
+		return session.Session{}, fault.Newf("open session", fault.NotFound, "session %s has another run", o.ID)
+	}
+	return s, err
+}
+
 // adopt opens a session for a run that is alive and that nobody registered, or
 // answers the session that owns it. at is the run's creation where known.
 func (a *App) adopt(ctx context.Context, run workload.Run, user string, at time.Time) (session.Session, error) {
 	if at.IsZero() {
 		at = a.Now()
 	}
-	return a.open(ctx, session.Opening{ID: SessionOfRun(run.Ref()), User: user, Run: run, Origin: session.Adopted, At: at}, "")
+	s, err := a.open(ctx, session.Opening{ID: SessionOfRun(run.Ref()), User: user, Run: run, Origin: session.Adopted, At: at}, "")
+	if err != nil {
+		return s, err
+	}
+	return a.proven(ctx, s)
+}
+
+// proven applies a background token that AWS issued for the session's run before
+// anybody knew whose it is (S1.13).
+func (a *App) proven(ctx context.Context, s session.Session) (session.Session, error) {
+	if s.Run.ID == "" {
+		return s, nil
+	}
+	mark := tokenMark(s.Run.Ref())
+	at, err := a.Store.Mark(ctx, mark)
+	if err != nil || at.IsZero() {
+		return s, err
+	}
+	return a.Apply(ctx, s.ID, session.Event{ID: mark, Kind: session.BackgroundTokenIssued, At: at, Run: s.Run.Ref(), By: "unknown", Evidence: "a token recorded before the run's session"})
+}
+
+// tokenMark names the mark of the newest background token whose record named this
+// run and no user, while nobody owned the run.
+func tokenMark(run workload.Ref) string { return runMark("token/", run) }
+
+// runMark names a mark of a run. Events name runs by their ARNs, which have names
+// in lower case.
+func runMark(kind string, run workload.Ref) string {
+	return kind + digest(run.Endpoint, strings.ToLower(run.ID))
 }
 
 // heard are the ids of the facts about a user that the opening has applied; the
@@ -113,7 +152,8 @@ func heard(u session.UserFacts, run workload.Ref) []string {
 // Who owns a run is believed in this order (S3.3; internal/decisions/0008):
 //
 //  1. the background token that AWS issued for it (runFact),
-//  2. the stamp that our start left on it (owner, find),
+//  2. the stamp that our start left on it (owner, find), unless AWS says in 1 or 3
+//     that the run is another user's: who may tag runs could forge or copy it,
 //  3. onBehalfOf of the recorded call that started it (birth),
 //  4. its tag nightshift:user, and
 //  5. Livy's proxyUser or owner, both as Observation.User (discover);
@@ -123,8 +163,9 @@ func heard(u session.UserFacts, run workload.Ref) []string {
 // another user.
 
 // owner is the session that owns a run: by its claim, else by the stamp it
-// carries. NotFound where it has none.
-func (a *App) owner(ctx context.Context, run workload.Ref, stamp string) (session.Session, error) {
+// carries. user is whose AWS says that the run is; "" where it did not say.
+// NotFound where the run has no owner.
+func (a *App) owner(ctx context.Context, run workload.Ref, stamp, user string) (session.Session, error) {
 	id, err := a.Store.Claimed(ctx, run)
 	if err == nil {
 		s, err := a.Store.Session(ctx, id)
@@ -136,16 +177,57 @@ func (a *App) owner(ctx context.Context, run workload.Ref, stamp string) (sessio
 	if !fault.Is(err, fault.NotFound) || stamp == "" {
 		return session.Session{}, err
 	}
-	return a.named(ctx, run, stamp)
+	return a.named(ctx, run, stamp, user)
 }
 
 // named is the session of an id if it can be the run's.
-func (a *App) named(ctx context.Context, run workload.Ref, id string) (session.Session, error) {
+func (a *App) named(ctx context.Context, run workload.Ref, id, user string) (session.Session, error) {
+	const op = "find the owner of a run"
 	s, err := a.Store.Session(ctx, id)
-	if err == nil && (s.Run.Endpoint != run.Endpoint || s.Run.ID != "" && s.Run.ID != run.ID) {
-		return session.Session{}, fault.Newf("find the owner of a run", fault.NotFound, "session %s has another run", id)
+	switch {
+	case err != nil:
+		return s, err
+	case s.Run.Endpoint != run.Endpoint || s.Run.ID != "" && s.Run.ID != run.ID:
+		return session.Session{}, fault.Newf(op, fault.NotFound, "session %s has another run", id)
+	case user != "" && s.User != user:
+		return session.Session{}, fault.Newf(op, fault.NotFound, "session %s is another user's", id)
+	case s.Status != session.Ended || s.Run.ID != "":
+		return s, nil
+	}
+	its, err := a.bornLate(ctx, s, run)
+	if err == nil && !its {
+		err = fault.Newf(op, fault.NotFound, "session %s has ended and never had a run", id)
 	}
 	return s, err
+}
+
+// bornLate says whether the run can be the one whose start an ended session asked for
+// and did not see (S2.4). There is one such run at most, and none where the engine
+// was never asked or refused: another that carries the stamp had it copied, and is
+// nobody's zombie.
+func (a *App) bornLate(ctx context.Context, s session.Session, run workload.Ref) (bool, error) {
+	if s.StartAskedAt.IsZero() {
+		return false, nil
+	}
+	zombie, err := a.Store.Session(ctx, zombieOf(s.ID))
+	if err == nil {
+		return zombie.Run.Ref() == run, nil
+	}
+	if !fault.Is(err, fault.NotFound) {
+		return false, err
+	}
+	// Its state names the cause, which may be an earlier one; what ended it is in
+	// its newest entry.
+	newest, _, err := a.Store.History(ctx, s.ID, s.Version-1, 1)
+	if err != nil {
+		return false, fmt.Errorf("read how session %s ended: %w", s.ID, err)
+	}
+	for _, e := range newest {
+		if e.Event.Kind == session.StartDisproved && e.Event.Evidence == startRefused {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // last is the last session of a run whose claim was moved to a zombie that was
@@ -157,7 +239,7 @@ func (a *App) last(ctx context.Context, run workload.Ref, stamp string) (session
 		if id == "" {
 			continue
 		}
-		for s, err = a.named(ctx, run, id); err == nil; {
+		for s, err = a.named(ctx, run, id, ""); err == nil; {
 			next, missing := a.Store.Session(ctx, zombieOf(s.ID))
 			if fault.Is(missing, fault.NotFound) {
 				return s, nil
@@ -177,9 +259,9 @@ func zombieOf(id string) string { return "s-" + digest("zombie", id) }
 
 // find is owner for a run that an event names without saying its stamp. Where
 // nobody owns it, the run itself is asked: the answer to its start may still be
-// on its way to the session that started it.
-func (a *App) find(ctx context.Context, run workload.Run) (session.Session, error) {
-	s, none := a.owner(ctx, run.Ref(), "")
+// on its way to the session that started it. user is as in owner.
+func (a *App) find(ctx context.Context, run workload.Run, user string) (session.Session, error) {
+	s, none := a.owner(ctx, run.Ref(), "", user)
 	engine, err := a.engine(run.Endpoint)
 	if err != nil || !fault.Is(none, fault.NotFound) {
 		return s, none
@@ -193,14 +275,29 @@ func (a *App) find(ctx context.Context, run workload.Run) (session.Session, erro
 	case o.Stamp == "":
 		return s, none
 	}
-	return a.owner(ctx, run.Ref(), o.Stamp)
+	return a.owner(ctx, run.Ref(), o.Stamp, user)
+}
+
+// retried says whether a run that is alive again after its session ended was
+// started again, at AWS, by whoever may: only a pipeline's execution can be, once it
+// is over. Where we ended it, or nobody saw it over, it is a zombie all the same.
+func retried(ended session.Session) bool {
+	switch ended.End.Cause {
+	case session.CauseFinished, session.CauseFailed, session.CauseStoppedElsewhere:
+		return ended.Run.Engine == workload.SageMakerPipeline && ended.Run.ID != ""
+	}
+	return false
 }
 
 // resurrect opens a session for a run found alive after its session ended; it
-// is born ENDING (S2.3).
+// is born ENDING (S2.3). One that was started again is not: it is adopted for the
+// same user, from the moment on at which it was seen over.
 func (a *App) resurrect(ctx context.Context, ended session.Session, run workload.Run) (session.Session, error) {
 	o := session.Opening{ID: zombieOf(ended.ID), User: ended.User, Run: run, Origin: session.Zombie,
 		At: ended.OpenedAt, Interactive: ended.Interactive, Previous: ended.ID, Zombie: ended.End.Cause}
+	if retried(ended) {
+		o = session.Opening{ID: o.ID, User: o.User, Run: run, Origin: session.Adopted, At: ended.End.Confirmed, Previous: ended.ID}
+	}
 	if err := a.Store.Reclaim(ctx, run.Ref(), ended.ID, o.ID); err != nil && !fault.Is(err, fault.Conflict) {
 		return session.Session{}, fmt.Errorf("take over the claim of a zombie: %w", err)
 	}

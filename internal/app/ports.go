@@ -236,8 +236,17 @@ type Identity interface {
 	// Unknown, with the error, where that cannot be read.
 	Access(ctx context.Context, user, application string) (session.Tri, error)
 	// Replay gives the identity events recorded after a moment, in the form in
-	// which they would have arrived (S3.5c).
+	// which they would have arrived (S3.5c). Where there are more than one replay
+	// takes, the error is an *Unread, and the events are usable all the same.
 	Replay(ctx context.Context, after time.Time) ([][]byte, error)
+}
+
+// Unread is the error of a replay that did not read everything. What takes a user's
+// work away was read wholly up to From; of what came later, some may be missing.
+type Unread struct{ From time.Time }
+
+func (u *Unread) Error() string {
+	return "events from " + u.From.UTC().Format(time.RFC3339) + " on are still to be read"
 }
 
 // UserStatus is what the identity store says of a user.

@@ -224,7 +224,7 @@ func (a *App) differs(ctx context.Context, endpoint string, sessions []session.S
 			continue
 		}
 		alive[o.Run.Ref()] = true
-		s, err := a.owner(ctx, o.Run.Ref(), o.Stamp)
+		s, err := a.owner(ctx, o.Run.Ref(), o.Stamp, "")
 		switch {
 		case fault.Is(err, fault.NotFound):
 			d.Unknown = append(d.Unknown, o)

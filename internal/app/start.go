@@ -38,6 +38,10 @@ func (a *App) StartRun(ctx context.Context, r StartRequest) error {
 	return a.start(ctx, s, r.Spec)
 }
 
+// startRefused is the evidence of a start that the engine refused for good: no run
+// can come of it.
+const startRefused = "the engine refused the start"
+
 func (a *App) start(ctx context.Context, s session.Session, spec []byte) error {
 	run := s.Run
 	engine, err := a.engine(s.Run.Endpoint)
@@ -46,13 +50,13 @@ func (a *App) start(ctx context.Context, s session.Session, spec []byte) error {
 	}
 	if fault.Is(err, fault.Invalid) {
 		// The engine refused it for good: there is no run, and nobody must wait.
-		_, applied := a.Apply(ctx, s.ID, session.Event{Kind: session.StartDisproved, At: a.Now(), By: "nightshift", Detail: err.Error(), Evidence: "the engine refused the start"})
+		_, applied := a.Apply(ctx, s.ID, session.Event{Kind: session.StartDisproved, At: a.Now(), By: "nightshift", Detail: err.Error(), Evidence: startRefused})
 		return applied
 	}
 	if err != nil {
 		return fmt.Errorf("start run of session %s: %w", s.ID, err)
 	}
-	_, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: a.Now(), Run: run.Ref(), Cluster: run.Cluster, Billing: run.Billing})
+	_, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunStarted, At: a.Now(), Run: run.Ref(), Name: run.Name, Cluster: run.Cluster, Billing: run.Billing})
 	return err
 }
 

@@ -15,6 +15,11 @@ import (
 // markReplay names the moment up to which identity events were replayed.
 const markReplay = "identity-replay"
 
+// markReplayFrom names the moment from which the next replay has to read where
+// there was more than one replay takes: all before is read, and is too long ago
+// for CloudTrail to record any more of it.
+const markReplayFrom = "identity-replay-from"
+
 // sourceReplay is the source of events that are taken again from the event
 // history: each comes several times, and is counted at most once.
 const sourceReplay = "replay"
@@ -23,7 +28,7 @@ const sourceReplay = "replay"
 // is done even if another fails.
 func (a *App) Sweep(ctx context.Context) error {
 	next, err := a.beginAnchor(ctx)
-	seen := census{users: map[string]bool{}, next: next}
+	seen := census{users: map[string]bool{}, recorded: map[string]time.Time{}, next: next}
 	return errors.Join(
 		err,
 		a.safe(ctx), // before anything is decided on records that may have been put back
@@ -171,18 +176,33 @@ func (a *App) replay(ctx context.Context) error {
 	if mark.IsZero() {
 		mark = now
 	}
-	bodies, err := a.Identity.Replay(ctx, mark.Add(-cadence.ReplayBack))
+	from, err := a.Store.Mark(ctx, markReplayFrom)
 	if err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
+	if back := mark.Add(-cadence.ReplayBack); back.After(from) {
+		from = back
+	}
+	bodies, err := a.Identity.Replay(ctx, from)
+	read := now
+	if unread := (*Unread)(nil); errors.As(err, &unread) && unread.From.After(from) {
+		read, err = unread.From, nil // the next sweep goes on there
+	} else if err != nil && unread == nil {
 		return fmt.Errorf("replay: %w", err)
 	}
 	errs := make([]error, 0, len(bodies))
 	for _, body := range bodies {
 		errs = append(errs, a.Receive(ctx, sourceReplay, body))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return fmt.Errorf("replay: %w", err)
 	}
-	return a.Store.SetMark(ctx, markReplay, now)
+	if settled := now.Add(-cadence.ReplayBack); settled.Before(read) {
+		from = settled
+	} else {
+		from = read
+	}
+	return errors.Join(a.Store.SetMark(ctx, markReplayFrom, from), a.Store.SetMark(ctx, markReplay, read))
 }
 
 // SessionStory is a session with its whole history.

@@ -508,6 +508,7 @@ type identity struct {
 	history    []recorded
 	onFacts    func()
 	replayFrom []time.Time
+	replays    int // events that one replay takes; 0: all
 
 	asked    []string         // users asked for by a call each
 	accesses []string         // users whose assignments were asked for, with the application
@@ -545,8 +546,11 @@ func (i *identity) Access(_ context.Context, user, application string) (session.
 func (i *identity) Replay(_ context.Context, after time.Time) ([][]byte, error) {
 	i.replayFrom = append(i.replayFrom, after)
 	var bodies [][]byte
-	for _, r := range i.history {
+	for _, r := range i.history { // oldest first
 		if r.at.After(after) {
+			if i.replays > 0 && len(bodies) == i.replays {
+				return bodies, &app.Unread{From: r.at.Add(-1)}
+			}
 			bodies = append(bodies, r.body)
 		}
 	}

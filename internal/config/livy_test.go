@@ -68,7 +68,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	if set, want := got.Endpoints[0].Cadence, (cadence.Endpoint{
-		Stop: cadence.Rate{PerSecond: 2.5, Burst: 4}, Parallel: 2, Page: 100, Young: 30 * time.Second, Settled: 2 * time.Minute,
+		Stop: cadence.Rate{PerSecond: 2.5, Burst: 4}, Parallel: 2, Page: 100, Young: 30 * time.Second, Settled: 2 * time.Minute, Forgets: 10 * time.Minute,
 	}); set != want {
 		t.Errorf("all that was set is %+v, want %+v", set, want)
 	}

@@ -75,11 +75,11 @@ func browser(t *testing.T) context.Context {
 // stagehand is a local system with an evening's runs, and a tab that looks at its
 // page.
 type stagehand struct {
-	t      *testing.T
-	system *local.System
-	url    string
-	tab    context.Context
-	down   atomic.Bool // the door answers nothing
+	t       *testing.T
+	system  *local.System
+	url     string
+	tab     context.Context
+	trouble atomic.Int32 // the status that the API answers everything with; 0: it works
 
 	mu        sync.Mutex
 	complaint []string // what the browser's console said
@@ -100,8 +100,9 @@ func newStage(t *testing.T, browser context.Context) *stagehand {
 	h := &stagehand{t: t, system: system}
 	door := system.Door()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.down.Load() && r.URL.Path != "/" {
-			w.WriteHeader(http.StatusServiceUnavailable)
+		if status := h.trouble.Load(); status != 0 && strings.HasPrefix(r.URL.Path, "/api/") && r.Header.Get("Authorization") != "Bearer secret" {
+			w.WriteHeader(int(status))
+			_, _ = io.WriteString(w, `{"message":"Unauthorized"}`) // as API Gateway says it
 			return
 		}
 		door.ServeHTTP(w, r)
@@ -216,11 +217,12 @@ func (h *stagehand) open(view, heading string) {
 // control finds the control of a role and accessible name, and clicks it.
 func (h *stagehand) click(role, name string) {
 	h.t.Helper()
-	h.wait(`(() => { const found = ` + controls + `.find((c) => c.role === ` + fmt.Sprintf("%q", role) + ` && c.name.startsWith(` + fmt.Sprintf("%q", name) + `)); if (!found) return false; found.el.scrollIntoView({block: 'center'}); found.el.click(); return true; })()`)
+	h.wait(`(() => { const found = ` + controls + `.find((c) => c.role === ` + fmt.Sprintf("%q", role) + ` && c.name.startsWith(` + fmt.Sprintf("%q", name) + `)); if (!found) return false; found.el.scrollIntoView({block: 'center'}); found.el.focus(); found.el.click(); return true; })()`)
 }
 
-// controls are the visible links and buttons by the text that names them.
-const controls = `[...document.querySelectorAll('a[href],button,summary')].filter((el) => el.offsetParent !== null || el.closest('dialog')).map((el) => ({el, role: el.localName, name: (el.getAttribute('aria-label') ?? el.textContent).trim()}))`
+// controls are the visible links and buttons by the text that names them; of a
+// dialog, where one is open.
+const controls = `[...(document.querySelector('dialog[open]') ?? document).querySelectorAll('a[href],button,summary')].filter((el) => el.offsetParent !== null || el.closest('dialog')).map((el) => ({el, role: el.localName, name: (el.getAttribute('aria-label') ?? el.textContent).trim()}))`
 
 // choose sets a field, found by its label, as a person does who then leaves it.
 func (h *stagehand) choose(label, value string) {
@@ -366,6 +368,7 @@ func playRevoke(h *stagehand) {
 }
 
 func playWhatIf(h *stagehand) {
+	h.expected = regexp.MustCompile(`400`) // what is refused is logged by the browser
 	h.populate()
 	h.open("whatif", "What if")
 	h.choose("User", "u-ben")
@@ -391,7 +394,7 @@ func playWhatIf(h *stagehand) {
 }
 
 func playUser(h *stagehand) {
-	h.expected = regexp.MustCompile(`422|404`) // what is refused is logged by the browser
+	h.expected = regexp.MustCompile(`422|404`)
 	ids := h.populate()
 	h.open("now", "Now")
 	h.sees("u-chloe")
@@ -418,6 +421,12 @@ func playUser(h *stagehand) {
 	h.pass(2 * time.Minute)
 	h.sees("because a stop was requested")
 	h.wait(`document.querySelector('.sub .mark').innerText === 'ended'`)
+	// A run without a checkpoint is not started again, and the page says why (S4.4).
+	h.click("button", "Start it again…")
+	h.click("button", "Start it again")
+	h.wait(`document.querySelector('dialog .wrong').innerText.includes('checkpoint')`)
+	h.click("button", "Cancel")
+	h.wait(`!document.querySelector('dialog') && document.activeElement.textContent === 'Start it again…'`)
 	// Another user's session is not there.
 	h.must(chromedp.Do(h.tab, chromedp.Navigate(h.url+"/#/session/"+ids["ben"])))
 	h.sees("Not found")
@@ -460,7 +469,7 @@ func playLock(h *stagehand) {
 }
 
 func playStates(h *stagehand) {
-	h.expected = regexp.MustCompile(`503|404`)
+	h.expected = regexp.MustCompile(`503|404|401`)
 	h.open("now", "Now")
 	h.sees("Nothing runs now.")
 	h.open("timeline", "Timeline")
@@ -468,12 +477,19 @@ func playStates(h *stagehand) {
 	h.open("session/s-none", "Session")
 	h.sees("Not found")
 	h.open("now", "Now")
-	h.down.Store(true)
+	h.trouble.Store(http.StatusServiceUnavailable)
 	h.wait(`document.getElementById('state').innerText.includes('tried again every few seconds')`)
 	h.sees("Nothing runs now.") // what was known stays
-	h.down.Store(false)
+	h.trouble.Store(0)
 	h.wait(`!document.getElementById('state').innerText.includes('tried again')`)
 	h.open("now?user=u-nobody", "Now")
+	h.sees("No session fits these filters.")
+	// In AWS the API wants a token of its identity provider.
+	h.trouble.Store(http.StatusUnauthorized)
+	h.open("now?user=u-ana", "Now")
+	h.sees("You are not signed in")
+	h.choose("Access token", "secret")
+	h.click("button", "Sign in")
 	h.sees("No session fits these filters.")
 }
 

@@ -11,7 +11,9 @@ import (
 
 // TestProof: S8.4 stops, those on time, the worst; open ones by name.
 func TestProof(t *testing.T) {
-	w, _ := stage(t)
+	w := newWorld(t)
+	w.opens("u-ben", sagemaker)
+	w.wants(202, admin, "POST", "/api/revocations", `{"target":{"user":"u-ben"}}`)
 	a := w.wants(200, admin, "GET", "/api/proof", "")
 	if a.at("stops") != 1.0 || a.at("open") != 1.0 || a.at("onTime") != 0.0 || a.at("holds") != true || a.at("shown", 0, "by") != "u-root" || a.at("shown", 0, "confirmed") != nil {
 		t.Errorf("%s", a.raw)

@@ -25,6 +25,7 @@ type runDoc struct {
 	Engine      workload.Engine      `json:"engine,omitzero"`
 	Endpoint    string               `json:"endpoint,omitzero"`
 	ID          string               `json:"id,omitzero"`
+	Name        string               `json:"name,omitzero"`
 	Kind        workload.Kind        `json:"kind,omitzero"`
 	Application workload.Application `json:"application,omitzero"`
 	MaxRuntime  time.Duration        `json:"maxRuntimeNs,omitzero"`
@@ -178,6 +179,7 @@ type eventDoc struct {
 	Token       string         `json:"token,omitzero"`
 	MaxRuntime  time.Duration  `json:"maxRuntimeNs,omitzero"`
 	Cluster     string         `json:"cluster,omitzero"`
+	Name        string         `json:"name,omitzero"`
 
 	Billing  workload.Billing  `json:"billing,omitzero"`
 	Progress workload.Progress `json:"progress,omitzero"`
@@ -189,7 +191,7 @@ func eventToDoc(e session.Event) eventDoc {
 	return eventDoc{
 		ID: e.ID, Kind: e.Kind, At: e.At, Known: e.Known, User: e.User, By: e.By, Evidence: e.Evidence,
 		Interactive: interactiveDoc(e.Interactive), Run: refDoc(e.Run), Domain: e.Domain, Since: e.Since, Busy: e.Busy,
-		State: e.State, Detail: e.Detail, Token: e.Token, MaxRuntime: e.MaxRuntime, Cluster: e.Cluster,
+		State: e.State, Detail: e.Detail, Token: e.Token, MaxRuntime: e.MaxRuntime, Cluster: e.Cluster, Name: e.Name,
 		Billing: e.Billing, Progress: e.Progress, Cost: e.Cost, Until: e.Until,
 	}
 }
@@ -198,7 +200,7 @@ func (d eventDoc) event() session.Event {
 	return session.Event{
 		ID: d.ID, Kind: d.Kind, At: d.At, Known: d.Known, User: d.User, By: d.By, Evidence: d.Evidence,
 		Interactive: session.InteractiveSession(d.Interactive), Run: workload.Ref(d.Run), Domain: d.Domain, Since: d.Since, Busy: d.Busy,
-		State: d.State, Detail: d.Detail, Token: d.Token, MaxRuntime: d.MaxRuntime, Cluster: d.Cluster,
+		State: d.State, Detail: d.Detail, Token: d.Token, MaxRuntime: d.MaxRuntime, Cluster: d.Cluster, Name: d.Name,
 		Billing: d.Billing, Progress: d.Progress, Cost: d.Cost, Until: d.Until,
 	}
 }

@@ -418,3 +418,25 @@ func TestParallel(t *testing.T) {
 		t.Errorf("%d of 2 tasks ran after the context's end", done.Load())
 	}
 }
+
+// A preflight's errors have the types that process-in-vpc tells apart, and its
+// answer is what the check gave.
+func TestPreflight(t *testing.T) {
+	var asked app.OpenRequest
+	h := edge.Preflight(func(_ context.Context, r app.OpenRequest, spec []byte) (string, error) {
+		asked = r
+		if string(spec) == `"throttled"` {
+			return "", fault.Newf("read", fault.Throttled, "slower")
+		}
+		return string(spec), nil
+	}, parseRun)
+	out, err := h(t.Context(), edge.OpenInput{Execution: execution, Input: json.RawMessage(`{"user":"ana","spec":{}}`)})
+	if err != nil || out != "{}" || asked.Execution != execution || asked.User != "ana" {
+		t.Errorf("%q %v, asked %+v", out, err, asked)
+	}
+	for input, want := range map[string]string{`{}`: "InvalidInput", `{"user":"ana","spec":"throttled"}`: "Throttled"} {
+		if _, err := h(t.Context(), edge.OpenInput{Execution: execution, Input: json.RawMessage(input)}); err == nil || typeName(err) != want {
+			t.Errorf("%s: %v, want %s", input, err, want)
+		}
+	}
+}

@@ -182,7 +182,7 @@ func (i *Identity) Status(ctx context.Context, user string) (app.UserStatus, err
 	out, err := i.directory.DescribeUser(ctx, &identitystore.DescribeUserInput{IdentityStoreId: aws.String(i.StoreID), UserId: aws.String(user)})
 	var missing *storetypes.ResourceNotFoundException
 	switch {
-	case errors.As(err, &missing) && (missing.ResourceType == storetypes.ResourceTypeUser || missing.ResourceType == ""):
+	case errors.As(err, &missing) && missing.ResourceType == storetypes.ResourceTypeUser:
 		return app.UserDeleted, nil
 	case err != nil:
 		return "", classify(op, err)

@@ -151,7 +151,9 @@ func (w *world) LookupEvents(_ context.Context, in *cloudtrail.LookupEventsInput
 	if in.NextToken != nil {
 		_, _ = fmt.Sscan(*in.NextToken, &at)
 	}
-	all := w.events[aws.ToString(in.LookupAttributes[0].AttributeValue)]
+	all := slices.DeleteFunc(slices.Clone(w.events[aws.ToString(in.LookupAttributes[0].AttributeValue)]), func(e trailtypes.Event) bool {
+		return e.EventTime != nil && (e.EventTime.Before(*in.StartTime) || e.EventTime.After(*in.EndTime))
+	})
 	end := min(at+int(*in.MaxResults), len(all))
 	out := &cloudtrail.LookupEventsOutput{Events: all[at:end]}
 	if end < len(all) {
@@ -277,7 +279,7 @@ func TestStatus(t *testing.T) {
 		{"enabled", storetypes.UserStatusEnabled, nil, app.UserEnabled, 0},
 		{"disabled", storetypes.UserStatusDisabled, nil, app.UserDisabled, 0},
 		{"deleted", "", missing(storetypes.ResourceTypeUser), app.UserDeleted, 0},
-		{"deleted, untyped", "", missing(""), app.UserDeleted, 0},
+		{"S1.10 what is missing is not said: nobody is deleted", "", missing(""), "", fault.NotFound},
 		{"a wrong store deletes nobody", "", missing(storetypes.ResourceTypeIdentityStore), "", fault.NotFound},
 		{"throttled", "", throttled(), "", fault.Throttled},
 		{"denied", "", &smithy.GenericAPIError{Code: "AccessDeniedException"}, "", fault.Denied},
@@ -468,29 +470,79 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// A replay makes at most sixteen calls; what it leaves out is the oldest, and said.
-func TestReplayBounded(t *testing.T) {
+// S3.5c: a replay makes a bounded number of calls, and says from where on it left
+// something out: those who go on there have everything.
+func TestS3_5ReplayBounded(t *testing.T) {
 	var many []trailtypes.Event
-	for n := range 500 {
-		many = append(many, recorded("Logout", "sso.amazonaws.com", n))
+	for n := range 600 {
+		many = append(many, recorded("Logout", "sso.amazonaws.com", 15*n))
 	}
-	w := &world{events: map[string][]trailtypes.Event{"Logout": many}}
-	bodies, err := w.identity(nil).Replay(t.Context(), noon.Add(-time.Hour))
-	if err != nil {
-		t.Fatal(err)
+	w := &world{events: map[string][]trailtypes.Event{
+		"Logout": many, "CreateTokenWithIAM": manyOf("CreateTokenWithIAM", 3000), "DeleteSession": manyOf("DeleteSession", 120),
+	}}
+	from, had := noon.Add(-150*time.Minute), map[string]bool{}
+	for range 12 {
+		w.calls = nil
+		bodies, err := w.identity(nil).Replay(t.Context(), from)
+		for _, b := range bodies {
+			had[string(b)] = true
+		}
+		if n := w.count("lookup"); n > 32 {
+			t.Errorf("%d calls", n)
+		}
+		unread := (*app.Unread)(nil)
+		if err == nil {
+			break
+		}
+		if !errors.As(err, &unread) || !unread.From.After(from) {
+			t.Fatalf("from %s on: %v", from, err)
+		}
+		for _, e := range many {
+			if at := aws.ToTime(e.EventTime); !at.Before(from) && at.Before(unread.From) && !slices.ContainsFunc(bodies, func(b []byte) bool { return bytes.Contains(b, []byte(aws.ToString(e.CloudTrailEvent))) }) {
+				t.Fatalf("the event of %s was left out; all up to %s is said to be read", at, unread.From)
+			}
+		}
+		if !strings.Contains(w.log.String(), "replay left events out") {
+			t.Error("nothing is logged of what was left out")
+		}
+		from = unread.From
 	}
-	if w.count("lookup") != 16 || len(bodies) != 200 {
-		t.Errorf("%d calls, %d events", w.count("lookup"), len(bodies))
+	of := func(name string) (n int) {
+		for b := range had {
+			if strings.Contains(b, `"eventName":"`+name+`"`) {
+				n++
+			}
+		}
+		return n
 	}
-	if !bytes.Contains(bodies[len(bodies)-1], []byte(`"Logout-0"`)) {
-		t.Error("the newest is not there")
-	}
-	if !strings.Contains(w.log.String(), "replay left events out") {
-		t.Error("nothing is logged of what was left out")
+	if of("Logout") != 600 || of("DeleteSession") != 120 || of("CreateTokenWithIAM") == 0 {
+		t.Errorf("%d of 600 sign-outs, %d of 120 revocations, %d births", of("Logout"), of("DeleteSession"), of("CreateTokenWithIAM"))
 	}
 	w = &world{errs: map[string]error{"lookup": throttled()}}
 	if _, err := w.identity(nil).Replay(t.Context(), noon); !fault.Is(err, fault.Throttled) {
 		t.Errorf("%v", err)
+	}
+}
+
+// manyOf are events of one name, one each second before noon.
+func manyOf(name string, n int) (events []trailtypes.Event) {
+	for i := range n {
+		events = append(events, recorded(name, "sso.amazonaws.com", i))
+	}
+	return events
+}
+
+// S3.5c: what happened in one second cannot be asked for in halves, and is paged
+// through.
+func TestS3_5ReplayOfOneSecond(t *testing.T) {
+	e := manyOf("Logout", 120)
+	for i := range e {
+		e[i].EventTime = aws.Time(noon.Add(-time.Minute))
+	}
+	w := &world{events: map[string][]trailtypes.Event{"Logout": e}}
+	bodies, err := w.identity(nil).Replay(t.Context(), noon.Add(-61*time.Second))
+	if len(bodies) != 120 {
+		t.Errorf("%d of 120 events, %v", len(bodies), err)
 	}
 }
 

@@ -13,65 +13,131 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 
+	"nightshift/internal/app"
 	"nightshift/internal/fault"
 )
 
 // replayed are the recorded calls that are looked up, most important first:
 // sign-outs and revocations, whose loss nothing else finds, then what takes a
 // user away or gives one back (SCIM does both by PatchUser), then what takes
-// access away from a group's members, then births. LookupEvents takes one name a
-// call, so each costs one.
+// access away from a group's members. LookupEvents takes one name a call, so each
+// costs one.
 var replayed = []string{
 	"Logout", "BatchDeleteSession", "DeleteSession",
 	"DisableUser", "DeleteUser", "EnableUser", "PatchUser", "DeleteApplicationAssignment",
 	"RemoveMemberFromGroup", "DeleteGroupMembership", "DeleteGroup", "PatchGroup",
-	"CreateTokenWithIAM",
 }
 
+// births are looked up with the calls that are left, newest first. There is one
+// for each token exchange of everybody, so that they may never all be read: a
+// listing finds the run too (S3.5a), and nothing waits for them.
+const births = "CreateTokenWithIAM"
+
 // lookupsMax bounds the calls of one replay: CloudTrail allows 2 a second for
-// all callers of an account and region together, so that this many take 8 s. At the limit the oldest events
-// of the window are left out, and that is logged; the newest come first and each
-// stays in the window of several replays, so that one is missed only where
-// CloudTrail recorded it late as well.
-const lookupsMax = 16
+// all callers of an account and region together, so that this many take 16 s.
+const lookupsMax = 32
 
 // eventsPerPage is the most that LookupEvents gives at once.
 const eventsPerPage = 50
 
 // Replay gives the identity events recorded after a moment, oldest first, each
-// in the envelope in which EventBridge would have brought it.
+// in the envelope in which EventBridge would have brought it. Where there are too
+// many, the error is an *app.Unread: the next replay goes on where it says.
 func (i *Identity) Replay(ctx context.Context, after time.Time) ([][]byte, error) {
-	var events []types.Event
-	calls := 0
-	more := map[string]*string{}
-	for _, name := range replayed {
-		page, next, err := i.lookup(ctx, name, after, nil)
+	end, left := i.Now(), lookupsMax-1 // one is kept for the births
+	events, upTo := []types.Event(nil), end
+	for n, name := range replayed {
+		// Each name may take half of what the names behind it can spare, so that
+		// none is kept from getting on.
+		calls := 1 + (left-len(replayed)+n)/2
+		left -= calls
+		got, read, err := i.oldest(ctx, name, after, end, &calls)
 		if err != nil {
 			return nil, err
 		}
-		calls++
+		left += calls
+		events = append(events, got...)
+		if read.Before(end) {
+			i.Log.Warn("replay left events out", "event", name, "from", read)
+		}
+		if read.Before(upTo) {
+			upTo = read
+		}
+	}
+	left++
+	got, whole, err := i.newest(ctx, births, after, end, left, &left)
+	if err != nil {
+		return nil, err
+	}
+	if !whole {
+		i.Log.Warn("replay left events out", "event", births)
+	}
+	bodies := i.envelopes(append(events, got...))
+	if upTo.Before(end) {
+		return bodies, &app.Unread{From: upTo}
+	}
+	return bodies, nil
+}
+
+// oldest looks events of one name up with the calls that are left, and answers up
+// to which moment it has them all. LookupEvents gives the newest first: where a
+// page does not hold all, the same is asked of the older half of the time.
+func (i *Identity) oldest(ctx context.Context, name string, after, end time.Time, left *int) (events []types.Event, read time.Time, err error) {
+	read = after
+	for width, first := end.Sub(after), true; *left > 0 && (first || read.Before(end)); first = false {
+		to := read.Add(width)
+		if to.After(end) {
+			to = end
+		}
+		pages := 1
+		if width <= time.Second { // CloudTrail's times are whole seconds: it cannot be halved
+			pages = *left
+		}
+		got, whole, err := i.newest(ctx, name, read, to, pages, left)
+		if err != nil {
+			return nil, read, err
+		}
+		events = append(events, got...)
+		switch {
+		case whole && len(got) < eventsPerPage/2:
+			read, width = to, 2*width
+		case whole:
+			read = to
+		default:
+			width = max(width/2, time.Second)
+		}
+	}
+	return events, read, nil
+}
+
+// newest looks up at most so many pages of events of one name, and says whether
+// those are all.
+func (i *Identity) newest(ctx context.Context, name string, from, to time.Time, pages int, left *int) (events []types.Event, whole bool, err error) {
+	var token *string
+	for range pages {
+		*left--
+		page, next, err := i.lookup(ctx, name, from, to, token)
+		if err != nil {
+			return nil, false, err
+		}
 		events = append(events, page...)
-		if next != nil {
-			more[name] = next
+		if token = next; next == nil {
+			return events, true, nil
 		}
 	}
-	for _, name := range replayed {
-		for more[name] != nil && calls < lookupsMax {
-			page, next, err := i.lookup(ctx, name, after, more[name])
-			if err != nil {
-				return nil, err
-			}
-			calls++
-			events = append(events, page...)
-			more[name] = next
-		}
-		if more[name] != nil {
-			i.Log.Warn("replay left events out", "event", name)
-		}
-	}
+	return events, false, nil
+}
+
+// envelopes wraps each event once, oldest first.
+func (i *Identity) envelopes(events []types.Event) [][]byte {
 	sort.SliceStable(events, func(a, b int) bool { return aws.ToTime(events[a].EventTime).Before(aws.ToTime(events[b].EventTime)) })
-	bodies := make([][]byte, 0, len(events))
+	bodies, seen := make([][]byte, 0, len(events)), map[string]bool{}
 	for _, e := range events {
+		record := aws.ToString(e.CloudTrailEvent)
+		if seen[record] {
+			continue
+		}
+		seen[record] = true
 		body, err := envelope(e)
 		if err != nil {
 			// What CloudTrail itself wrote wrongly comes out the same each time: it
@@ -81,16 +147,17 @@ func (i *Identity) Replay(ctx context.Context, after time.Time) ([][]byte, error
 		}
 		bodies = append(bodies, body)
 	}
-	return bodies, nil
+	return bodies
 }
 
-func (i *Identity) lookup(ctx context.Context, name string, after time.Time, token *string) (page []types.Event, next *string, err error) {
+func (i *Identity) lookup(ctx context.Context, name string, from, to time.Time, token *string) (page []types.Event, next *string, err error) {
 	if err := i.lookups.wait(ctx, i.Settings); err != nil {
 		return nil, nil, fault.New("cloudtrail: look up "+name, fault.Unknown, err)
 	}
 	out, err := i.trail.LookupEvents(ctx, &cloudtrail.LookupEventsInput{
 		LookupAttributes: []types.LookupAttribute{{AttributeKey: types.LookupAttributeKeyEventName, AttributeValue: aws.String(name)}},
-		StartTime:        aws.Time(after),
+		StartTime:        aws.Time(from),
+		EndTime:          aws.Time(to),
 		MaxResults:       aws.Int32(eventsPerPage),
 		NextToken:        token,
 	})

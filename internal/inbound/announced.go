@@ -95,11 +95,12 @@ func processingChanged(e *event) app.Message {
 func (e *event) jobChange(prefix string, engine workload.Engine, started string) app.RunChange {
 	d := e.detail
 	run := e.run(d.at(prefix+"Arn"), engine)
+	run.Name = d.at(prefix + "Name").loose()
 	run.MaxRuntime = d.at("StoppingCondition").at("MaxRuntimeInSeconds").seconds()
 	run.Domain = domainOf(tag(d.at("Tags"), tagDomain))
 	return app.RunChange{EventID: e.text(e.root.at("id")), Observation: workload.Observation{
 		Run:          run,
-		Name:         d.at(prefix + "Name").loose(),
+		Name:         run.Name,
 		State:        mapped(e, d.at(prefix+"Status"), jobStates),
 		At:           e.changedAt(d.at("LastModifiedTime")),
 		CreatedAt:    e.optionalMoment(d.at("CreationTime")),

@@ -21,7 +21,7 @@ const notebooks = "emr-notebook"
 // is false for any other ARN. SageMaker: training jobs, processing jobs and
 // pipeline executions; EMR on EKS: job runs, whose resource part begins with a
 // slash; EMR: notebook executions. Account and region are the ARN's own, not those of the event that
-// brought it.
+// brought it. A job's ref is canonical: the case of its name is not the ARN's to tell.
 func RefOfARN(arn string) (engine workload.Engine, ref workload.Ref, ok bool) {
 	part := strings.SplitN(arn, ":", 6)
 	if len(part) != 6 || part[0] != "arn" || part[1] == "" || part[3] == "" || part[4] == "" {
@@ -48,7 +48,7 @@ func RefOfARN(arn string) (engine workload.Engine, ref workload.Ref, ok bool) {
 	default:
 		return "", workload.Ref{}, false
 	}
-	return engine, workload.Ref{Endpoint: service + "/" + account + "/" + region, ID: resource}, true
+	return engine, workload.Ref{Endpoint: service + "/" + account + "/" + region, ID: resource}.Canonical(), true
 }
 
 // run requires an ARN of one of the engines.

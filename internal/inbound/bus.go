@@ -172,7 +172,7 @@ func (e *event) ref(n node) workload.Ref {
 	if e.err == nil && !endpoint.MatchString(r.Endpoint) {
 		e.failf(n.at("endpoint"), `%q is not an endpoint; it is written "<api>/<account or cluster>[/<region>]"`, r.Endpoint)
 	}
-	return r
+	return r.Canonical()
 }
 
 // sessionOrRun requires exactly one of session and run.

@@ -136,8 +136,16 @@ func sessionsEnded(e *event) app.Message {
 		return e.sessionsUnclear()
 	}
 	f := e.fact(kind, id, user, e.actor(), at)
-	if id := only(said.sessions); kind == session.RevokeInteractive && id != "" {
+	switch {
+	case kind == session.RevokeInteractive && len(said.sessions) > 0:
+		id := only(said.sessions)
+		if id == "" {
+			return e.sessionsUnclear() // some of the user's, and a fact names one or all
+		}
 		f.Interactive = session.InteractiveSession{ID: id, Source: CenterSource}
+	case kind == session.RevokeBackground && len(said.sessions) > 0 && len(said.runs) == 0:
+		// Some of the user's, of runs that it does not name: never all.
+		return e.sessionsUnclear()
 	}
 	if len(said.runs) == 0 {
 		return app.Fact{Event: f}
@@ -194,6 +202,14 @@ func (s ended) read(v any, depth int) {
 }
 
 func (s ended) field(lower string, v any) {
+	if list, ok := v.([]any); ok {
+		for _, item := range list {
+			if text, ok := item.(string); ok {
+				s.field(strings.TrimSuffix(lower, "s"), text)
+			}
+		}
+		return
+	}
 	text, ok := v.(string)
 	if !ok || text == "" {
 		return
@@ -202,8 +218,8 @@ func (s ended) field(lower string, v any) {
 	case "userid":
 		s.users[text] = true
 	case "type", "sessiontype":
-		s.types[strings.ToLower(text)] = true
-	case "sessionid":
+		s.types[strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(text))] = true
+	case "sessionid", "session":
 		s.sessions[text] = true
 	}
 }
@@ -213,10 +229,10 @@ func (s ended) field(lower string, v any) {
 func (s ended) kind() session.Kind {
 	background, interactive := len(s.runs) > 0, false
 	for t := range s.types {
-		switch {
-		case strings.Contains(t, "background"):
+		switch strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(t, "user"), "s"), "session") {
+		case "background":
 			background = true
-		case strings.Contains(t, "interactive"):
+		case "interactive":
 			interactive = true
 		default:
 			return ""

@@ -143,6 +143,26 @@ func TestS3_1AnUndocumentedRevocationIsNeverGuessed(t *testing.T) {
 			p["sessions"] = []any{map[string]any{"type": "INTERACTIVE"}, map[string]any{"type": "USER_BACKGROUND"}}
 		},
 		"no session": func(p map[string]any) { delete(p, "sessions") },
+		"one by its id": func(p map[string]any) {
+			p["sessions"] = []any{map[string]any{"type": "USER_BACKGROUND_SESSION", "sessionId": "s-1"}}
+		},
+		"ids in a list": func(p map[string]any) {
+			delete(p, "sessions")
+			p["sessionType"], p["sessionIds"] = "USER_BACKGROUND_SESSION", []any{"s-1"}
+		},
+		"a list of ids": func(p map[string]any) { p["sessionType"], p["sessions"] = "BACKGROUND", []any{"s-1", "s-2"} },
+		"another background": func(p map[string]any) {
+			delete(p, "sessions")
+			p["sessionType"] = "EXTENDED_BACKGROUND"
+		},
+		"not interactive": func(p map[string]any) {
+			delete(p, "sessions")
+			p["sessionType"], p["sessionIds"] = "NON_INTERACTIVE", []any{"s-1"}
+		},
+		"some interactive ones": func(p map[string]any) {
+			delete(p, "sessions")
+			p["sessionType"], p["sessionIds"] = "INTERACTIVE", []any{"s-1", "s-2"}
+		},
 	} {
 		tree := sample(t, "cloudtrail-end-session", "background-session-of-a-run")
 		spoil(detailOf(tree)["requestParameters"].(map[string]any))
@@ -312,6 +332,7 @@ func TestRefOfARN(t *testing.T) {
 		"arn:aws:sagemaker:us-east-1:123456789012:pipeline/nightly-features/execution/p4jn9xou8a8s":                            pipeline,
 		"arn:aws:emr-containers:us-east-1:123456789012:/virtualclusters/fd2xv7mzq8b1kwr3n5t0jy6ua/jobruns/00000003b1l5c7m2p8q": jobRun,
 		"arn:aws:elasticmapreduce:us-east-1:123456789012:notebook-execution/ex-J0M3QK7VXT2R9ZB5W1HPCDL8YNSFA":                  notebook,
+		"arn:aws:sagemaker:us-east-1:123456789012:processing-job/Churn-Model-1":                                                {Engine: workload.SageMakerProcessing, Endpoint: inSageMaker, ID: "processing-job/churn-model-1"},
 		"arn:aws-cn:sagemaker:cn-north-1:123456789012:training-job/x":                                                          {Engine: workload.SageMakerTraining, Endpoint: "sagemaker/123456789012/cn-north-1", ID: "training-job/x"},
 	} {
 		engine, ref, ok := RefOfARN(arn)
@@ -442,4 +463,24 @@ func texts[T ~string](words []T) []string {
 		all = append(all, string(w))
 	}
 	return all
+}
+
+// The kinds that are read, and one interactive session in a list.
+func TestS3_1RevocationsAreReadByTheirExactKind(t *testing.T) {
+	for kind, want := range map[string]session.Kind{
+		"USER_BACKGROUND_SESSION": session.RevokeBackground, "user-background": session.RevokeBackground, "Background": session.RevokeBackground,
+		"INTERACTIVE": session.RevokeInteractive, "USER_INTERACTIVE_SESSIONS": session.RevokeInteractive,
+	} {
+		tree := sample(t, "cloudtrail-end-session", "background-session-of-a-run")
+		p := detailOf(tree)["requestParameters"].(map[string]any)
+		delete(p, "sessions")
+		p["sessionType"] = kind
+		if want == session.RevokeInteractive {
+			p["sessionIds"] = []any{"s-1"}
+		}
+		m, ok := parse(t, tree).(app.Fact)
+		if !ok || m.Event.Kind != want || want == session.RevokeInteractive && m.Event.Interactive.ID != "s-1" {
+			t.Errorf("%s: %+v", kind, m)
+		}
+	}
 }

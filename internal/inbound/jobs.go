@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"cmp"
 	"strings"
 
 	"nightshift/internal/app"
@@ -21,6 +22,10 @@ func birth(named func(e *event) workload.Run) rule {
 	return func(e *event) app.Message {
 		p := e.parameters()
 		run := named(e)
+		if run.Engine == workload.SageMakerTraining || run.Engine == workload.SageMakerProcessing {
+			// Its own name stands in the request only; the response has the ARN.
+			run.Name = cmp.Or(p.at("trainingJobName").loose(), p.at("processingJobName").loose())
+		}
 		run.MaxRuntime = p.at("stoppingCondition").at("maxRuntimeInSeconds").seconds()
 		run.Domain = domainOf(tag(p.at("tags"), tagDomain))
 		return app.Birth{

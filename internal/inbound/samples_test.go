@@ -45,8 +45,8 @@ const (
 var (
 	received = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 
-	trainingJob   = workload.Run{Engine: workload.SageMakerTraining, Endpoint: inSageMaker, ID: "training-job/" + jobName, MaxRuntime: 48 * time.Hour, Domain: domain}
-	processingJob = workload.Run{Engine: workload.SageMakerProcessing, Endpoint: inSageMaker, ID: "processing-job/" + procName, MaxRuntime: 24 * time.Hour}
+	trainingJob   = workload.Run{Engine: workload.SageMakerTraining, Endpoint: inSageMaker, ID: "training-job/" + jobName, Name: jobName, MaxRuntime: 48 * time.Hour, Domain: domain}
+	processingJob = workload.Run{Engine: workload.SageMakerProcessing, Endpoint: inSageMaker, ID: "processing-job/" + procName, Name: procName, MaxRuntime: 24 * time.Hour}
 	pipeline      = workload.Run{Engine: workload.SageMakerPipeline, Endpoint: inSageMaker, ID: "pipeline/nightly-features/execution/p4jn9xou8a8s"}
 	jobRun        = workload.Run{Engine: workload.EMRContainers, Endpoint: "emr-containers/123456789012/us-east-1", ID: "fd2xv7mzq8b1kwr3n5t0jy6ua/00000003b1l5c7m2p8q"}
 	notebook      = workload.Run{Engine: workload.EMRNotebook, Endpoint: "emr-notebook/123456789012/us-east-1", ID: "ex-J0M3QK7VXT2R9ZB5W1HPCDL8YNSFA", Cluster: "j-1YONHTCP3YZKC"}

@@ -3,8 +3,10 @@ package local_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +128,81 @@ func (u *awsUser) shown(users map[string]string, status session.Status, cause se
 		if want := users[s.User]; s.Engine != want || s.Status != string(status) || s.Cause != string(cause) {
 			u.t.Errorf("%s: %s %s %q, want %s %s %q", s.User, s.Engine, s.Status, s.Cause, want, status, cause)
 		}
+	}
+}
+
+// trains starts a training job at SageMaker's own API, under a name and with a
+// user's tag if one is given, and answers its ARN.
+func (u *awsUser) trains(name, user string) string {
+	u.t.Helper()
+	var tags []smtypes.Tag
+	if user != "" {
+		tags = []smtypes.Tag{{Key: aws.String("nightshift:user"), Value: &user}}
+	}
+	out := sent(u.train.CreateTrainingJob(u.t.Context(), &sagemaker.CreateTrainingJobInput{
+		TrainingJobName: &name, RoleArn: aws.String("arn:aws:iam::123456789012:role/work"), OutputDataConfig: &smtypes.OutputDataConfig{S3OutputPath: aws.String("s3://b/o")},
+		AlgorithmSpecification: &smtypes.AlgorithmSpecification{TrainingImage: aws.String("x"), TrainingInputMode: smtypes.TrainingInputModeFile},
+		ResourceConfig:         &smtypes.ResourceConfig{InstanceType: smtypes.TrainingInstanceTypeMlM5Large, InstanceCount: aws.Int32(1), VolumeSizeInGB: aws.Int32(10)},
+		StoppingCondition:      &smtypes.StoppingCondition{MaxRuntimeInSeconds: aws.Int32(86400)},
+		Tags:                   tags,
+	}))(u.t)
+	return aws.ToString(out.TrainingJobArn)
+}
+
+// trail says what CloudTrail recorded of a call: source and name, and the other
+// members of its detail.
+func (u *awsUser) trail(source, name, id, members string) {
+	u.t.Helper()
+	now := u.s.Clock.Now().Format(time.RFC3339)
+	body := fmt.Sprintf(`{"version":"0","id":"env-%[1]s","detail-type":"AWS API Call via CloudTrail","source":"aws.%[2]s","account":"123456789012","time":%[3]q,"region":"us-east-1","resources":[],
+"detail":{"eventTime":%[3]q,"eventSource":"%[2]s.amazonaws.com","eventName":%[4]q,"awsRegion":"us-east-1","eventID":%[1]q,"eventType":"AwsApiCall","recipientAccountId":"123456789012",%[5]s}}`, id, source, now, name, members)
+	r := sent(http.Post(u.url+"/events", "application/json", strings.NewReader(body)))(u.t)
+	defer r.Body.Close()
+	if said, _ := io.ReadAll(r.Body); r.StatusCode/100 != 2 {
+		u.t.Fatalf("the door answered %d %s", r.StatusCode, said)
+	}
+}
+
+// TestS3_3AJobWithACapitalInItsName: its ARN has the name in lower case. However
+// it became known (recorded call, tag or both), it is one session, no orphan, and
+// the end of its background session, which names it by ARN, stops it.
+func TestS3_3AJobWithACapitalInItsName(t *testing.T) {
+	for _, c := range []struct {
+		how       string
+		tag, born bool
+	}{{"recorded call", false, true}, {"tag", true, false}, {"both", true, true}} {
+		t.Run(c.how, func(t *testing.T) {
+			u := awsOpen(t, local.Options{})
+			u.s.Directory.SetFacts(local.SageMaker, "", session.Facts{IdentityPropagation: session.On, ApplicationBackground: session.On})
+			u.pass(time.Minute) // past the first truth check: the next finds the record of the call delivered
+			user := ""
+			if c.tag {
+				user = "u-tina"
+			}
+			arn := u.trains("Churn-Model-1", user)
+			if !strings.HasSuffix(arn, "/churn-model-1") {
+				t.Fatalf("the ARN %s tells the case of the name", arn)
+			}
+			if c.born {
+				u.trail("sagemaker", "CreateTrainingJob", "b-1", fmt.Sprintf(`"userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::123456789012:assumed-role/studio/SageMaker","onBehalfOf":{"userId":"u-tina"}},
+"requestParameters":{"trainingJobName":"Churn-Model-1"},"responseElements":{"trainingJobArn":%q}`, arn))
+			}
+			u.pass(7 * time.Minute)
+			u.shown(map[string]string{"u-tina": "sagemaker-training"}, session.Active, "")
+			u.trail("identitystore-auth", "BatchDeleteSession", "ct-9", fmt.Sprintf(`"userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::123456789012:assumed-role/admin/x"},
+"requestParameters":{"identityStoreId":"d-1234567890","userId":"u-tina","sessions":[{"sessionId":"x1","sessionType":"USER_BACKGROUND_SESSION","resource":%q}]},"responseElements":null`, arn))
+			u.pass(10 * time.Minute)
+			u.shown(map[string]string{"u-tina": "sagemaker-training"}, session.Ended, session.CauseBackgroundRevoked)
+			for _, r := range u.s.SageMaker.Runs() {
+				if len(r.Stops) == 0 {
+					t.Errorf("S2.1 %s was never asked to stop", r.Name)
+				}
+			}
+			for _, said := range u.s.Announced() {
+				if said.DetailType == "Nightshift Orphan Found" {
+					t.Errorf("S3.3 an owned job is announced as an orphan: %s", said.Detail)
+				}
+			}
+		})
 	}
 }

@@ -119,7 +119,7 @@ func (in startInput) check() *refusal {
 	f.text("stateMachineArn", in.StateMachineArn, true, 1, 256)
 	f.text("name", in.Name, false, 1, 80)
 	if in.Input != nil && len(*in.Input) > asl.DataLimit {
-		f = append(f, fmt.Sprintf("Value at 'input' failed to satisfy constraint: Member must have size less than or equal to %d bytes in UTF-8 encoding", asl.DataLimit))
+		f = append(f, fmt.Sprintf("Value of %d bytes at 'input' failed to satisfy constraint: Member must have size less than or equal to %d bytes in UTF-8 encoding", len(*in.Input), asl.DataLimit))
 	}
 	return f.refusal()
 }

@@ -166,7 +166,7 @@ func New(o Options) (*System, error) {
 		Waiters: workflow.New(states{s}, machineARN(statemachines.Watch), machineARN(statemachines.Drain)),
 		Runs:    workflow.NewRuns(states{s}, machineARN(statemachines.Run)), Again: inbound.Again,
 		Announcer: notify.New(putter{s}, "nightshift", outbound.Encode),
-		Parallel:  o.Clock.Parallel, Parse: inbound.Parse, Meter: s.Meter, Log: o.Log, Now: o.Clock.Now,
+		Parallel:  o.Clock.Parallel, Pause: o.Clock.Sleep, Parse: inbound.Parse, Meter: s.Meter, Log: o.Log, Now: o.Clock.Now,
 		Endpoints: []string{Livy, LivyOld, EMROnEKS, SageMaker, EMRNotebook},
 		Book:      cost.Book{Table: cost.Published(), Home: Region, Clusters: hardware()},
 	}

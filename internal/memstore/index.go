@@ -5,7 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -163,10 +163,14 @@ func remove(m map[string]*sorted[*shown], group, id string) {
 	}
 }
 
+// zeros bring the versions of a session into the order of their numbers.
+const zeros = "00000000000000000000"
+
 // entry lists an entry while something of it is to be done; one without effects
 // has nothing to do.
 func (x *indexes) entry(e *app.Entry) {
-	id := fmt.Sprintf("%s#%020d", e.SessionID, e.Version)
+	version := strconv.FormatInt(e.Version, 10)
+	id := e.SessionID + "#" + zeros[:max(0, len(zeros)-len(version))] + version
 	x.write("H#"+id, func() {
 		if e.Changes() {
 			x.changes.put(keyOf(e.At, id), e)

@@ -12,10 +12,13 @@ import (
 // The keys of log lines. Messages are constants, what varies stands under one
 // of these.
 const (
+	KeyAct      = "act"      // id of what somebody did: revoke, extend, lock
 	KeyAnchor   = "anchor"   // its number
+	KeyBy       = "by"       // who did it
 	KeyEndpoint = "endpoint" // "<api>/<account or cluster>[/<region>]"
 	KeyError    = "error"    // an error's sentence
 	KeyEvent    = "event"    // name of a recorded call, such as Logout
+	KeyFrom     = "from"     // a moment
 	KeyFunction = "function" // the folder below functions/
 	KeyHash     = "hash"     // of an anchor: a copy to compare with
 	KeyKind     = "kind"     // "<eventSource>/<eventName>" of an unrecognised event
@@ -24,12 +27,13 @@ const (
 	KeyRecord   = "record"   // id of a stream's record
 	KeySession  = "session"  // session id
 	KeySource   = "source"   // the handler an event came through
+	KeyUser     = "user"     // id in the identity store
 	KeyVersion  = "version"  // of a session
 )
 
 // Keys lists them.
 func Keys() []string {
-	return []string{KeyAnchor, KeyEndpoint, KeyError, KeyEvent, KeyFunction, KeyHash, KeyKind, KeyMessage, KeyReason, KeyRecord, KeySession, KeySource, KeyVersion}
+	return []string{KeyAct, KeyAnchor, KeyBy, KeyEndpoint, KeyError, KeyEvent, KeyFrom, KeyFunction, KeyHash, KeyKind, KeyMessage, KeyReason, KeyRecord, KeySession, KeySource, KeyUser, KeyVersion}
 }
 
 // NewLogger writes lines of JSON to w, from level on. Every line carries the

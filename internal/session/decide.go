@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"time"
@@ -377,7 +378,7 @@ func (st *step) idleSince() {
 // observed takes what an engine said of the run. It counts also when dated
 // before the opening: adopted runs are older than their record (S2.17).
 func (st *step) observed() {
-	st.onCluster()
+	st.placed()
 	st.billed()
 	if st.e.MaxRuntime > 0 && st.s.Run.MaxRuntime == 0 && st.s.Status == Active {
 		st.s.Run.MaxRuntime = st.e.MaxRuntime
@@ -449,11 +450,11 @@ func (st *step) waiterRegistered() {
 	st.s.Waiter = st.e.Token
 }
 
-// onCluster notes on which cluster the run is executed, once: it stays there.
-func (st *step) onCluster() {
-	if st.s.Run.Cluster == "" {
-		st.s.Run.Cluster = st.e.Cluster
-	}
+// placed notes the run's own name and on which cluster it is executed, once each:
+// they stay.
+func (st *step) placed() {
+	st.s.Run.Name = cmp.Or(st.s.Run.Name, st.e.Name)
+	st.s.Run.Cluster = cmp.Or(st.s.Run.Cluster, st.e.Cluster)
 }
 
 // billed notes what the run is billed by, until it is known: a start states it.
@@ -477,7 +478,7 @@ func (st *step) runStarted() {
 		return
 	}
 	st.s.Run.ID = st.e.Run.ID
-	st.onCluster()
+	st.placed()
 	st.billed()
 	if st.s.Status == Ending {
 		st.effect(Effect{Kind: Stop, Reason: string(st.s.End.Cause)})

@@ -41,9 +41,9 @@ func TestStarting(t *testing.T) {
 			wantStatus(t, d.Next, Ending, CauseSignOut)
 			s = d.Next
 		}
-		d := apply(s, Event{Kind: RunStarted, At: after(3 * time.Hour), Run: workload.Ref{Endpoint: s.Run.Endpoint, ID: "application_17_0009"}})
+		d := apply(s, Event{Kind: RunStarted, At: after(3 * time.Hour), Run: workload.Ref{Endpoint: s.Run.Endpoint, ID: "application_17_0009"}, Name: "Its-Own"})
 		wantStatus(t, d.Next, Ending, CauseSignOut)
-		if d.Next.Run.ID != "application_17_0009" {
+		if d.Next.Run.ID != "application_17_0009" || d.Next.Run.Name != "Its-Own" {
 			t.Errorf("the run is %q", d.Next.Run.ID)
 		}
 		wantEffects(t, d, Stop)

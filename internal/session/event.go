@@ -89,6 +89,9 @@ type Event struct {
 	// "" is unknown. Left out of JSON then, so that entries written before there
 	// was such a field keep their hash.
 	Cluster string `json:",omitzero"`
+	// Name is the run's own name (run-started, run-observed); "" is unknown, and
+	// left out of JSON as Cluster is.
+	Name string `json:",omitzero"`
 	// Billing is what the run is billed by (run-started, run-observed), Progress
 	// how far it is (progress-seen), Cost what it has cost so far in US dollars
 	// (cost-seen). Left out of JSON where unknown, as Cluster is.

@@ -3,7 +3,10 @@
 // must not know users, policy or how a service is called.
 package workload
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Engine is the service that executes a run.
 type Engine string
@@ -106,11 +109,25 @@ type Ref struct {
 	ID       string
 }
 
+// Canonical is the ref as it is compared. A SageMaker job's id is the resource
+// part of its ARN, which mostly has the job's name in lower case, and which AWS
+// does not write the same everywhere: its id is in lower case, whoever names it.
+// Executions of pipelines are only ever named by ARNs, and stay as they are.
+func (r Ref) Canonical() Ref {
+	lower := strings.ToLower(r.ID)
+	job := strings.HasPrefix(lower, "training-job/") || strings.HasPrefix(lower, "processing-job/")
+	if job && strings.HasPrefix(r.Endpoint, "sagemaker/") {
+		r.ID = lower
+	}
+	return r
+}
+
 // Run is what is known of one piece of work.
 type Run struct {
 	Engine      Engine
 	Endpoint    string
 	ID          string        // "" until the start has been seen
+	Name        string        // a SageMaker job's own name, in its own letters, by which it is described and stopped; "" is unknown: ARNs do not tell
 	Kind        Kind          // Livy only; "" is unknown
 	Application Application   // Livy only; "" is unknown
 	MaxRuntime  time.Duration // MaxRuntimeInSeconds; 0 is not given
@@ -119,8 +136,8 @@ type Run struct {
 	Billing     Billing       // what it is billed by, as its start or its engine says; zero is unknown
 }
 
-// Ref is the run's unique name.
-func (r Run) Ref() Ref { return Ref{Endpoint: r.Endpoint, ID: r.ID} }
+// Ref is the run's unique name, as it is compared.
+func (r Run) Ref() Ref { return Ref{Endpoint: r.Endpoint, ID: r.ID}.Canonical() }
 
 // Observation is what an engine said of one run at one moment.
 type Observation struct {

@@ -67,6 +67,24 @@ func words[T ~string](values []T) []string {
 	return w
 }
 
+// TestS2_5OneJobHasOneRef: ARNs have a job's name in lower case, listings have it
+// as it is; both name one run. No other id is changed.
+func TestS2_5OneJobHasOneRef(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ endpoint, id, want string }{
+		{"sagemaker/1/r", "training-job/Churn-Model-1", "training-job/churn-model-1"},
+		{"sagemaker/1/r", "processing-job/PREP", "processing-job/prep"},
+		{"sagemaker/1/r", "training-job/churn-1", "training-job/churn-1"},
+		{"sagemaker/1/r", "pipeline/Churn/execution/Ab1", "pipeline/Churn/execution/Ab1"},
+		{"livy/j-1", "training-job/Churn", "training-job/Churn"},
+		{"emr-notebook/1/r", "ex-J0M3", "ex-J0M3"},
+	} {
+		if got := (Run{Endpoint: c.endpoint, ID: c.id, Name: "x"}).Ref(); got != (Ref{Endpoint: c.endpoint, ID: c.want}) {
+			t.Errorf("S2.5 %s on %s is compared as %+v", c.id, c.endpoint, got)
+		}
+	}
+}
+
 func TestRef(t *testing.T) {
 	t.Parallel()
 	r := Run{Engine: Livy, Endpoint: "livy/j-1", ID: "application_1_1", Domain: "d-1"}

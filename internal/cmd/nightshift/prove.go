@@ -59,7 +59,7 @@ line of its own; that stops were late does not change it.`,
 			"  nightshift prove --offline evening.jsonl --anchor 5f1c…\n  nightshift prove --table nightshift --region eu-central-1 --profile audit --from 2026-11-01",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(cmd.Flags().Changed); err != nil {
+			if err := asUsage(o.check(cmd.Flags().Changed)); err != nil {
 				return err
 			}
 			o.out = cmd.OutOrStdout()

@@ -58,7 +58,7 @@ func TestExitCodes(t *testing.T) {
 		"": exitOK, "--help": exitOK, "revoke --help": exitOK, "sesions": exitUsage, "policy foo": exitUsage, "demo now": exitUsage, "up --speed 0": exitUsage,
 		"demo --speed fast": exitUsage, "sessions --local --stack x": exitUsage, "sessions --as u-ana --stack x": exitUsage, "sessions --local=ftp://x": exitUsage,
 		"sessions --api http://example.com": exitUsage, "completion": exitOK, "cluster render": exitUsage, "events list": exitOK, "sessions --json=maybe": exitUsage,
-		"sessions --user": exitUsage, "sessions -x": exitUsage,
+		"sessions --user": exitUsage, "sessions -x": exitUsage, "prove --from yesterday": exitUsage, "prove all": exitUsage,
 	} {
 		if _, said, got := w.runs(fields(line)...); got != want || strings.Count(said, "\n") > 1 {
 			t.Errorf("nightshift %s: %d, want %d: %s", line, got, want, said)

@@ -122,15 +122,15 @@ function empty(filtered, admin, more) {
 function rows(list, admin, caption) {
   return table(caption, [
     { head: 'Run', class: 'grow', cell: (l) => [h('a', { href: '#/session/' + encodeURIComponent(l.id), class: 'code' }, w.runName(l)), h('span', { class: 'note' }, w.engine(l))] },
-    admin && { head: 'User', cell: (l) => h('a', { class: 'nowrap', href: '#/now?user=' + encodeURIComponent(l.user) }, l.user) },
-    { head: 'Mode', cell: (l) => w.mode(l.mode) },
-    { head: admin ? 'If the user signs out' : 'If I sign out', cell: (l) => (l.status === 'ACTIVE' ? w.onSignOut(l.survivesSignOut) : w.status(l.status)) },
-    { head: admin ? 'Ends at the latest' : 'Until when', cell: end },
+    admin && { head: 'User', class: 'user', cell: (l) => h('a', { class: 'nowrap', href: '#/now?user=' + encodeURIComponent(l.user) }, l.user) },
+    { head: 'Mode', class: 'mode', cell: (l) => w.mode(l.mode) },
+    { head: admin ? 'If the user signs out' : 'If I sign out', class: 'out', cell: (l) => (l.status === 'ACTIVE' ? w.onSignOut(l.survivesSignOut) : w.status(l.status)) },
+    { head: admin ? 'Ends at the latest' : 'Until when', class: 'end', cell: end },
     { head: 'Cost so far', class: 'num', cell: (l) => [w.amount(l.cost?.soFar), l.cost?.forgotten ? mark('warn', 'alert', 'forgotten') : null] },
     { head: 'Act', unseen: true, class: 'do', cell: (l) => l.status !== 'ENDED' && (admin
       ? h('a', { class: 'button', href: '#/revoke?session=' + encodeURIComponent(l.id) }, 'Revoke…', unseen(' ' + l.user + ', ' + w.runName(l)))
       : h('a', { class: 'button', href: '#/session/' + encodeURIComponent(l.id) }, 'Stop or extend…', unseen(' ' + w.runName(l)))) },
-  ].filter(Boolean), list, (l) => l.id, 'runs');
+  ].filter(Boolean), list, (l) => l.id, admin ? 'runs' : 'runs mine');
 }
 
 /** end says when a session ends, by what, or how its stop is going. */

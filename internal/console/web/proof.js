@@ -1,7 +1,7 @@
 // Proof: how many stops, how many on time, the worst, and whether the records that
 // say so are whole.
 
-import { h, s, icon, mark, table, facts, field, choice } from './dom.js';
+import { h, s, mark, table, facts, field, choice } from './dom.js';
 import { get, now } from './api.js';
 import * as w from './words.js';
 

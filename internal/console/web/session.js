@@ -1,7 +1,7 @@
 // Session: why a run may go on, until when, what it cost, what can be done, and its
 // story: every decision with its rule.
 
-import { h, icon, mark, table, facts, field, away, unseen, patch } from './dom.js';
+import { h, icon, mark, facts, field, away, unseen, patch } from './dom.js';
 import { get, send, now, newKey, Problem } from './api.js';
 import { end } from './now.js';
 import * as w from './words.js';
@@ -22,7 +22,7 @@ export function draw(story, id, query, again, me) {
   const admin = me.role === 'administrator', l = story.line;
   return [
     h('h1', { tabindex: '-1', class: 'run' }, w.runName(l)),
-    h('p', { class: 'sub', 'data-key': 'sub' }, w.status(l.status), w.mode(l.mode), h('span', {}, w.engine(l)), admin ? h('a', { href: '#/user/' + encodeURIComponent(l.user) }, l.user) : null, h('span', { class: 'code quiet' }, id)),
+    h('p', { class: 'sub', 'data-key': 'sub' }, w.status(l.status), w.mode(l.mode), h('span', {}, w.engine(l)), admin ? h('a', { href: '#/user/' + encodeURIComponent(l.user) }, l.user) : null, h('span', { class: 'code quiet' }, id), story.session.previous && h('a', { href: '#/session/' + encodeURIComponent(story.session.previous) }, 'It follows this session')),
     answer(story, admin),
     story.session.progress && progress(story.session.progress, l),
     acts(story, id, admin, again),
@@ -54,7 +54,7 @@ function progress(p, l) {
 /** acts are what can be done, and why not where it cannot. */
 function acts(story, id, admin, again) {
   const l = story.line;
-  if (l.status === 'ENDED') return h('section', { 'data-key': 'acts', class: 'panel' }, h('h2', {}, 'Start it again'), h('p', {}, story.extension.remedy ?? 'It has ended: nothing is left to stop. Start the run again for a new session.'));
+  if (l.status === 'ENDED') return restart(story, id, again);
   const x = story.extension;
   return h('section', { 'data-key': 'acts', class: 'panel', 'aria-labelledby': 'acts' }, h('h2', { id: 'acts' }, 'What can be done'),
     h('p', { class: 'acts' },
@@ -66,6 +66,16 @@ function acts(story, id, admin, again) {
       : h('p', { class: 'quiet' }, 'Its end cannot be moved: ' + w.plain(x.reason) + '. ' + (x.remedy ?? '')),
     story.awsSession && awsSession(story.awsSession));
 }
+
+/** restart is what can be done with what has ended. */
+function restart(story, id, again) {
+  const next = story.next || (restarted.of === id ? restarted.next : '');
+  return h('section', { 'data-key': 'acts', class: 'panel', 'aria-labelledby': 'acts' }, h('h2', { id: 'acts' }, 'Start it again'),
+    next ? h('p', {}, restarted.of === id ? restarted.text + ' ' : 'It was started again. ', h('a', { href: '#/session/' + encodeURIComponent(next) }, 'The session that follows'))
+      : [h('p', {}, 'A new session has a new end, by the policy of now. A run that writes checkpoints goes on from the last one.'), h('p', { class: 'acts' }, h('button', { type: 'button', onclick: () => ask(restartForm(id, again)) }, 'Start it again…'))]);
+}
+
+let restarted = {}; // the answer to the newest restart: its session opens in a moment
 
 /** awsSession says where AWS's own session is ended, which no API does (S8.1). */
 export const awsSession = (a) => h('p', { class: 'note' }, a.text, ' ', away(a.console, 'Open IAM Identity Center'), a.search && [' Search for ', h('code', {}, a.search)]);
@@ -83,7 +93,7 @@ function acting(heading, body, button, tone, act) {
   const said = h('p', { class: 'wrong', role: 'alert' }), key = newKey();
   const go = h('button', { class: tone }, button);
   const close = (e) => e.target.closest('dialog').close();
-  return h('form', { onsubmit: async (e) => {
+  return h('form', { 'aria-labelledby': 'asked', onsubmit: async (e) => {
     e.preventDefault();
     const form = e.currentTarget;
     go.disabled = true;
@@ -104,6 +114,9 @@ const why = () => field('Why (for the record)', h('input', { id: 'why', name: 'w
 const stopForm = (id, again) => acting('Stop this run?', [h('p', {}, 'The run is asked to stop. It counts as ended when the engine shows it stopped, within 15 minutes. What it has not saved is lost.'), why()],
   'Stop the run', 'main bad', async (f, key) => { await send('POST', '/api/sessions/' + encodeURIComponent(id) + '/stop', { why: f.why }, key); again(true); });
 
+const restartForm = (id, again) => acting('Start this run again?', [h('p', {}, 'It goes on from its last checkpoint, under a new session with the policy of now.'), why()],
+  'Start it again', 'main', async (f, key) => { restarted = { of: id, ...await send('POST', '/api/sessions/' + encodeURIComponent(id) + '/restart', { why: f.why }, key) }; again(true); });
+
 const extendForm = (id, x, again) => acting('Move the end of this run', [
   field('By how much', h('input', { id: 'by', name: 'by', required: true, value: '1h', autocomplete: 'off', size: 10 }), 'After the present end, such as 90m, 12h or 2d; ' + w.moment(x.until) + ' at the latest.'), why()],
 'Move the end', 'main', async (f, key) => { await send('POST', '/api/sessions/' + encodeURIComponent(id) + '/extend', { by: f.by, why: f.why }, key); again(true); });
@@ -111,7 +124,7 @@ const extendForm = (id, x, again) => acting('Move the end of this run', [
 function grounds(story) {
   return h('section', { class: 'panel', 'aria-labelledby': 'grounds' }, h('h2', { id: 'grounds' }, 'Why its mode is ' + story.line.mode),
     h('ul', { class: 'plainlist' }, story.grounds.map((g) => h('li', {}, h('span', {}, g.name), w.tri(g.value)))),
-    story.line.why.map((t) => h('p', { class: 'note' }, w.plain(t))), h('p', { class: 'quiet' }, 'Frozen when the session was opened, ', w.time(story.line.openedAt), ', under version ' + story.session.policy.version + ' of the policy.'));
+    story.line.why.map((t) => h('p', { class: 'note' }, w.plain(t))), h('p', { class: 'note' }, 'Frozen when the session was opened, ', w.time(story.line.openedAt), ', under version ' + story.session.policy.version + ' of the policy.'));
 }
 
 function limits(story) {

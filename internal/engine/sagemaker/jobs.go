@@ -78,7 +78,12 @@ const (
 func (e *Engine) kinds() []kind { return []kind{e.trainingJobs(), e.processingJobs()} }
 
 func (e *Engine) run(k kind, name string, limit time.Duration, billing workload.Billing) workload.Run {
-	return workload.Run{Engine: k.engine, Endpoint: e.endpoint, ID: k.prefix + name, MaxRuntime: limit, Billing: billing}
+	return workload.Run{Engine: k.engine, Endpoint: e.endpoint, ID: e.id(k, name), Name: name, MaxRuntime: limit, Billing: billing}
+}
+
+// id is the run id of a job; whatever the case of its name's letters, the same.
+func (e *Engine) id(k kind, name string) string {
+	return workload.Ref{Endpoint: e.endpoint, ID: k.prefix + name}.Canonical().ID
 }
 
 // billing is what a job is billed by: what the service or the spec says of it,
@@ -99,8 +104,8 @@ func tagged(b workload.Billing, tags []types.Tag) workload.Billing {
 // startedBefore tells a repeated start from a name that somebody else took.
 func (e *Engine) startedBefore(ctx context.Context, op string, k kind, name, sessionID string) (workload.Run, error) {
 	op += ", look whose the name is"
-	j, err := k.describe(ctx, name)
-	if err = classify(op, err); fault.Is(err, fault.NotFound) {
+	j, err := e.ask(ctx, op, k, &called{name: name})
+	if fault.Is(err, fault.NotFound) {
 		return workload.Run{}, fault.Newf(op, fault.Unknown, "the job that had the name has just been deleted: %w", err)
 	}
 	if err != nil {
@@ -196,16 +201,18 @@ func stampIn(name string) string {
 
 // stopJob asks one job to stop. A job that is over is refused by the service
 // with a ValidationException, so that one is checked by a describe.
-func (e *Engine) stopJob(ctx context.Context, k kind, name string) error {
+func (e *Engine) stopJob(ctx context.Context, k kind, by called) error {
 	op := "sagemaker: stop " + k.noun
-	err := classify(op, k.stop(ctx, name))
+	err := e.call(ctx, op, k, &by, k.stop)
 	switch {
+	case errors.Is(err, errHidden):
+		return err
 	case fault.Is(err, fault.NotFound):
 		return nil
 	case !fault.Is(err, fault.Invalid):
 		return err
 	}
-	seen, describeErr := e.describeJob(ctx, k, name)
+	seen, describeErr := e.describeJob(ctx, k, by)
 	if describeErr != nil {
 		return describeErr
 	}
@@ -260,7 +267,7 @@ func pagesOf(ctx context.Context, k kind, f filter, into map[string]job) (whole 
 func (e *Engine) lookUp(ctx context.Context, k kind, jobs map[string]job) (strangers []string, err error) {
 	looks := looksMax
 	for _, j := range byNeed(jobs) {
-		known, met := e.recall(k.prefix+j.name, j.created)
+		known, met := e.recall(e.id(k, j.name), j.created)
 		if over(j.status) || met && !known.started.IsZero() {
 			continue
 		}
@@ -271,7 +278,7 @@ func (e *Engine) lookUp(ctx context.Context, k kind, jobs map[string]job) (stran
 				continue
 			}
 		}
-		_, met = e.recall(k.prefix+j.name, j.created)
+		_, met = e.recall(e.id(k, j.name), j.created)
 		if stampIn(j.name) == "" && !met {
 			strangers = append(strangers, j.name)
 		}
@@ -300,15 +307,15 @@ func (e *Engine) look(ctx context.Context, k kind, j job, known known, met bool)
 		if known.marks, err = e.tags(ctx, op, j.arn); err != nil {
 			return err
 		}
-		known.created = j.created
-		e.remember(k.prefix+j.name, known)
+		known.created, known.name = j.created, j.name
+		e.remember(e.id(k, j.name), known)
 	}
 	d, err := k.describe(ctx, j.name)
 	if err != nil {
 		return classify(op, err)
 	}
 	known.limit, known.billing, known.started = d.limit, d.billing, d.started
-	e.remember(k.prefix+j.name, known)
+	e.remember(e.id(k, j.name), known)
 	return nil
 }
 
@@ -316,7 +323,7 @@ func (e *Engine) listed(k kind, jobs map[string]job, asked time.Time, complete b
 	l := workload.Listing{Complete: complete}
 	for _, name := range slices.Sorted(maps.Keys(jobs)) {
 		j := jobs[name]
-		known, met := e.recall(k.prefix+name, j.created)
+		known, met := e.recall(e.id(k, name), j.created)
 		if !met {
 			known.marks = marks{stamp: stampIn(name)}
 		}
@@ -328,19 +335,22 @@ func (e *Engine) listed(k kind, jobs map[string]job, asked time.Time, complete b
 
 // describeJob asks about one job; the stamp of a job that is over is not worth
 // an error.
-func (e *Engine) describeJob(ctx context.Context, k kind, name string) (workload.Observation, error) {
+func (e *Engine) describeJob(ctx context.Context, k kind, by called) (workload.Observation, error) {
 	op := "sagemaker: describe " + k.noun
 	asked := e.now()
-	j, err := k.describe(ctx, name)
-	switch err = classify(op, err); {
+	j, err := e.ask(ctx, op, k, &by)
+	switch {
+	case errors.Is(err, errHidden):
+		return workload.Observation{}, err
 	case fault.Is(err, fault.NotFound):
-		return workload.Observation{Run: e.run(k, name, 0, workload.Billing{}), State: workload.Gone, At: asked}, nil
+		return workload.Observation{Run: e.run(k, by.name, 0, workload.Billing{}), State: workload.Gone, At: asked}, nil
 	case err != nil:
 		return workload.Observation{}, err
 	}
-	known, met := e.recall(k.prefix+name, j.created)
+	j.name = cmp.Or(j.name, by.name)
+	known, met := e.recall(e.id(k, j.name), j.created)
 	if !met {
-		known.created, known.marks = j.created, marks{stamp: stampIn(name)}
+		known.created, known.name, known.marks = j.created, j.name, marks{stamp: stampIn(j.name)}
 		m, err := e.tags(ctx, op, j.arn)
 		switch {
 		case err == nil:
@@ -351,9 +361,8 @@ func (e *Engine) describeJob(ctx context.Context, k kind, name string) (workload
 	}
 	known.limit, known.billing, known.started = j.limit, j.billing, j.started
 	if met {
-		e.remember(k.prefix+name, known)
+		e.remember(e.id(k, j.name), known)
 	}
-	j.name = name // as the run's id has it
 	return e.observe(k, j, known.marks, asked), nil
 }
 

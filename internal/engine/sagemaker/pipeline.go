@@ -228,9 +228,9 @@ func (e *Engine) stopParts(ctx context.Context, alive []workload.Observation) er
 		if j.State == workload.Stopping {
 			continue
 		}
-		k, name, err := e.split("sagemaker: stop a pipeline's job", j.Run)
+		k, by, err := e.split("sagemaker: stop a pipeline's job", j.Run)
 		if err == nil {
-			err = e.stopJob(ctx, k, name)
+			err = e.stopJob(ctx, k, by)
 		}
 		errs = append(errs, err)
 	}

@@ -5,7 +5,8 @@
 //
 // Run ids are the resource part of the run's ARN: "training-job/NAME",
 // "processing-job/NAME" and "pipeline/NAME/execution/ID". What training and
-// processing jobs have in common is in jobs.go.
+// processing jobs have in common is in jobs.go; that ARNs do not tell the case of
+// their names, in names.go.
 //
 // A job that a step of a pipeline runs is a part of the pipeline's execution: it
 // belongs to whoever started that, is listed as a part, and an execution counts
@@ -97,6 +98,7 @@ type Engine struct {
 // known is what a listing does not tell and a look-up did.
 type known struct {
 	created time.Time // of the job looked up: a name can be used again once its job was deleted
+	name    string    // its own
 	marks
 	limit   time.Duration
 	billing workload.Billing // without what its tags say
@@ -189,11 +191,11 @@ func (e *Engine) Describe(ctx context.Context, run workload.Run) (workload.Obser
 	if pipelineRun.MatchString(run.ID) {
 		return e.describePipeline(ctx, run.ID)
 	}
-	k, name, err := e.split(op, run)
+	k, by, err := e.split(op, run)
 	if err != nil {
 		return workload.Observation{}, err
 	}
-	return e.describeJob(ctx, k, name)
+	return e.describeJob(ctx, k, by)
 }
 
 // Stop asks a run to stop.
@@ -202,21 +204,21 @@ func (e *Engine) Stop(ctx context.Context, run workload.Run) error {
 	if pipelineRun.MatchString(run.ID) {
 		return e.stopPipeline(ctx, run)
 	}
-	k, name, err := e.split(op, run)
+	k, by, err := e.split(op, run)
 	if err != nil {
 		return err
 	}
-	return e.stopJob(ctx, k, name)
+	return e.stopJob(ctx, k, by)
 }
 
 // split gives the kind and the name of a job.
-func (e *Engine) split(op string, run workload.Run) (k kind, name string, err error) {
+func (e *Engine) split(op string, run workload.Run) (kind, called, error) {
 	for _, k := range e.kinds() {
 		if name, ok := strings.CutPrefix(run.ID, k.prefix); ok && name != "" {
-			return k, name, nil
+			return k, e.called(k, run.Name, name), nil
 		}
 	}
-	return kind{}, "", fault.Newf(op, fault.Invalid, "the run id %q is neither %sNAME, %sNAME nor pipeline/NAME/execution/ID", run.ID, trainingPrefix, processingPrefix)
+	return kind{}, called{}, fault.Newf(op, fault.Invalid, "the run id %q is neither %sNAME, %sNAME nor pipeline/NAME/execution/ID", run.ID, trainingPrefix, processingPrefix)
 }
 
 // recall gives what is known of a run, provided it is still the same job.

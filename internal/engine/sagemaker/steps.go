@@ -73,11 +73,11 @@ func (e *Engine) alive(ctx context.Context, id string) ([]workload.Observation, 
 			continue
 		}
 		run := workload.Run{ID: jobIn(s.Metadata)}
-		k, name, err := e.split("", run)
+		k, by, err := e.split("", run)
 		if err != nil {
 			continue // the step runs no job that we know
 		}
-		j, err := e.describeJob(ctx, k, name)
+		j, err := e.describeJob(ctx, k, by)
 		if err != nil {
 			return nil, err
 		}

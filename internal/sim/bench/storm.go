@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,7 +103,8 @@ func (p *plant) Now() time.Time { return p.real.Now().Add(time.Duration(p.shift.
 
 func newPlant(ctx context.Context, real chains, latency time.Duration) *plant {
 	p := &plant{real: real, store: memstore.New(memstore.WithPageSize(1000)), stream: make(chan app.Entry, 8*stormSessions)}
-	ctx, p.over = context.WithCancel(ctx)
+	// Its time is ahead of the real one: a deadline in real time would be over.
+	ctx, p.over = context.WithCancel(context.WithoutCancel(ctx))
 	p.backend = &backend{plant: p, latency: latency, runs: map[workload.Ref]*stopped{}}
 	p.app = &app.App{
 		Store: p.store, Engines: map[string]app.Engine{"livy": p.backend}, Identity: settings{}, Starter: machines{p, ctx}, Waiters: deaf{}, Announcer: deaf{}, Meter: deaf{},
@@ -147,7 +149,7 @@ func (p *plant) effects(ctx context.Context, handler func(context.Context, event
 		}
 		var in events.DynamoDBEvent
 		for _, e := range batch {
-			id := fmt.Sprint(e.SessionID, "/", e.Version)
+			id := e.SessionID + "/" + strconv.FormatInt(e.Version, 10)
 			p.carried.Store(id, e)
 			in.Records = append(in.Records, events.DynamoDBEventRecord{EventID: id})
 		}
@@ -196,7 +198,7 @@ func raise(ctx context.Context, real chains, n int, latency time.Duration) (stor
 	p.shift.Add(int64(due.Sub(p.Now())))
 	began := real.Now()
 	var swept error
-	p.running.Go(func() { swept = edge.Schedule(p.app)(ctx, json.RawMessage("{}")) })
+	p.running.Go(func() { swept = edge.Schedule(p.app)(context.WithoutCancel(ctx), json.RawMessage("{}")) })
 	select {
 	case <-p.backend.done:
 	case <-ctx.Done():

@@ -183,9 +183,9 @@ func (s scenario) String() string {
 	return fmt.Sprintf("%s of a %s %s run, %s", s.cause, s.mode, s.engine, s.origin)
 }
 
-// all has every mode play each cause, not one of each fate, and every kind of
-// trouble strike, also that a call is merely refused.
-var all = flag.Bool("all", false, "play each cause in every mode, not in one of those that share a fate, with every kind of trouble")
+// all has every mode play each cause, not one of each fate, of runs started and
+// adopted, and every kind of trouble strike, also that a call is merely refused.
+var all = flag.Bool("all", false, "play each cause in every mode, of runs started and adopted, with every kind of trouble")
 
 func scenarios(engine workload.Engine) []scenario {
 	var list []scenario
@@ -204,10 +204,13 @@ func scenarios(engine workload.Engine) []scenario {
 				continue
 			}
 			seen[f.fate] = true
-			if r.started {
+			// A run that was started and one that was adopted take turns, from cause to
+			// cause and from engine to engine.
+			turn := (i+slices.Index(workload.Engines(), engine))%2 == 0
+			if r.started && (*all || turn || !r.adopted) {
 				list = append(list, scenario{r, engine, f.mode, session.Started, f.fate})
 			}
-			if r.adopted {
+			if r.adopted && (*all || !turn || !r.started) {
 				list = append(list, scenario{r, engine, f.mode, session.Adopted, f.fate})
 			}
 		}

@@ -232,10 +232,10 @@ type explored struct {
 // end.
 func explore(open func() *race) *explored {
 	x := &explored{children: map[[32]byte][][32]byte{}}
-	todo := [][]string{nil}
-	for len(todo) > 0 && len(x.faults) == 0 {
-		path := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	paths := [][]string{nil}
+	for len(paths) > 0 && len(x.faults) == 0 {
+		path := paths[len(paths)-1]
+		paths = paths[:len(paths)-1]
 		x.played++
 		r := open()
 		var parent [32]byte
@@ -263,7 +263,7 @@ func explore(open func() *race) *explored {
 				break
 			}
 			for _, c := range choices[1:] {
-				todo = append(todo, append(append([]string(nil), path...), c))
+				paths = append(paths, append(append([]string(nil), path...), c))
 			}
 			parent, path = key, append(append([]string(nil), path...), choices[0])
 			r.choose(choices[0])

@@ -3,6 +3,7 @@ package ladder
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"nightshift/internal/cadence"
@@ -59,8 +60,9 @@ func TryStorm(endpoint string, n int, set cadence.Endpoint) Storm {
 // endpoint after a while; it answers how long after its cause was known B's run
 // was asked to stop.
 func TryFairness(endpoint string, n int, after time.Duration) time.Duration {
-	w := New(Settings{})
-	w.Engine.Throttle = cadence.Of(endpoint[:len("livy")]).Stop
+	api, _, _ := strings.Cut(endpoint, "/")
+	w := New(Settings{Endpoints: map[string]cadence.Endpoint{endpoint: cadence.Of(api)}})
+	w.Engine.Throttle = w.App.Settings[endpoint].Stop
 	var b session.Session
 	w.Do(func(ctx context.Context) {
 		for range n {
@@ -68,7 +70,7 @@ func TryFairness(endpoint string, n int, after time.Duration) time.Duration {
 		}
 		b = w.Open(ctx, "user-b", Runs[endpoint], time.Time{})
 	})
-	w.Play(3 * time.Minute)
+	w.Play(10 * time.Second)
 	w.Start()
 	w.Do(func(ctx context.Context) { w.Say(ctx, w.Revoked("user-a")) })
 	w.Play(after)

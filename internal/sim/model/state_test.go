@@ -11,6 +11,7 @@ import (
 
 	"nightshift/internal/app"
 	"nightshift/internal/fault"
+	"nightshift/internal/proof"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
@@ -389,6 +390,18 @@ func (m store) Endpoints(context.Context, string) (all []app.Endpoint, next stri
 		all = append(all, *m.s.endpoints[id])
 	}
 	return all, "", nil
+}
+
+// Anchors of the chains are no part of the model: there are none, and those that
+// are written are forgotten.
+func (m store) Anchors(context.Context, int64, int) ([]proof.Anchor, bool, error) {
+	return nil, false, nil
+}
+
+func (m store) PutAnchor(context.Context, proof.Anchor) error { return nil }
+
+func (m store) Changes(context.Context, time.Time, time.Time, string) ([]app.Entry, string, error) {
+	return nil, "", nil
 }
 
 func (m store) Policy(context.Context) (session.Policy, error) { return *m.s.policy, nil }

@@ -121,10 +121,7 @@ func measure(ctx context.Context, path, name string, opened []json.RawMessage) (
 	var inits, firsts, warms []time.Duration
 	f := figures{name: name}
 	for n := range starts {
-		var items []json.RawMessage
-		if occasion.Continues(name) {
-			items = opened
-		}
+		items := occasion.Items(name, opened)
 		if name == "on-schedule" {
 			// Most minutes have nothing to replay; a replay waits for CloudTrail's
 			// two calls a second, not for us.

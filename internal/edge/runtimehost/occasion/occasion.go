@@ -4,6 +4,7 @@
 package occasion
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,9 +58,22 @@ func Script() map[string]runtimehost.Reply {
 	}
 }
 
-// Continues says whether the function's event follows from what open-session
-// has put into the table.
-func Continues(function string) bool { return function == "start-run" || function == "run-effects" }
+// Items are what is in the table when the function's event comes: for those that
+// continue it, what open-session has put there.
+func Items(function string, opened []json.RawMessage) []json.RawMessage {
+	switch function {
+	case "start-run", "run-effects":
+		return opened
+	case "restart-session":
+		// Its run is being stopped: the usual first answer is that it is waited for.
+		var ending []json.RawMessage
+		for _, it := range opened {
+			ending = append(ending, bytes.ReplaceAll(it, []byte(`\"status\":\"ACTIVE\"`), []byte(`\"status\":\"ENDING\"`)))
+		}
+		return ending
+	}
+	return nil
+}
 
 // Event is a typical event of the function. items are what open-session has put
 // into the table, for the functions that continue it.

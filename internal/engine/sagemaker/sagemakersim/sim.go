@@ -200,7 +200,7 @@ func (s *Sim) Runs() []simrun.Record {
 	var records []simrun.Record
 	for _, j := range s.jobs {
 		records = append(records, j.life.Record(simrun.Record{
-			ID: j.kind.resource + "/" + j.name, Name: j.name, Session: j.tag("nightshift:session"), User: j.tag("nightshift:user"),
+			ID: j.kind.resource + "/" + strings.ToLower(j.name), Name: j.name, Session: j.tag("nightshift:session"), User: j.tag("nightshift:user"),
 		}, now))
 	}
 	for _, x := range s.executions {
@@ -238,7 +238,7 @@ func (s *Sim) create(k kind, in map[string]json.RawMessage) (any, *refusal) {
 	if no != nil {
 		return nil, no
 	}
-	if s.job(k, name) != nil {
+	if s.taken(k, name) {
 		return nil, &refusal{"ResourceInUse", "Job names must be unique within an AWS account and region, and a " + k.noun + " with this name already exists (" + s.arn(k.resource, name) + ")"}
 	}
 	now := s.clock.Now()
@@ -313,15 +313,21 @@ func (s *Sim) live(k kind, now time.Time) (n int) {
 	return n
 }
 
-// job finds a job by its name. Letters are taken as equal in either case: ARNs
-// have names in lower case, and clients describe jobs by the names in ARNs.
+// job finds a job by its name, letter by letter. What AWS does with the name in
+// an ARN, which is in lower case, is not documented: who relies on it shall see
+// it fail here.
 func (s *Sim) job(k kind, name string) *job {
 	for _, j := range s.jobs {
-		if j.kind.resource == k.resource && strings.EqualFold(j.name, name) {
+		if j.kind.resource == k.resource && j.name == name {
 			return j
 		}
 	}
 	return nil
+}
+
+// taken says whether a name is: two in different cases would share an ARN.
+func (s *Sim) taken(k kind, name string) bool {
+	return slices.ContainsFunc(s.jobs, func(j *job) bool { return j.kind.resource == k.resource && strings.EqualFold(j.name, name) })
 }
 
 func (s *Sim) describe(k kind, in map[string]json.RawMessage) (any, *refusal) {
