@@ -368,6 +368,8 @@ func (a *App) executionChange(ctx context.Context, m ExecutionChange) error {
 	by := "unknown"
 	if m.Status == "FAILED" {
 		by = "nightshift" // nobody stopped it: one of its own steps failed for good
+	}
+	if m.WithRun {
 		a.ownEnd(ctx, SessionOfExecution(m.Execution))
 	}
 	_, err := a.Apply(ctx, SessionOfExecution(m.Execution), session.Event{ID: m.EventID, Kind: session.WaiterAborted, At: m.At, By: by, Detail: m.Status,

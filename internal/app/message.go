@@ -67,6 +67,7 @@ type ExecutionChange struct {
 	Execution string // ARN
 	Status    string // ABORTED, TIMED_OUT or FAILED
 	At        time.Time
+	WithRun   bool // it failed, as an execution does that waits for its run itself: with the run, perhaps
 }
 
 // Unrecognised is an event of an identity source whose name we do not know.

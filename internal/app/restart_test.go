@@ -242,6 +242,6 @@ func TestAFailedExecutionLooksAtItsRun(t *testing.T) {
 	w.pass(3 * time.Minute)
 	r := w.engine.of(s)
 	r.o.State, r.o.At = workload.Failed, w.now
-	w.say(app.ExecutionChange{EventID: "e-1", Execution: "arn:execution:1", Status: "FAILED", At: w.now})
+	w.say(app.ExecutionChange{EventID: "e-1", Execution: "arn:execution:1", Status: "FAILED", At: w.now, WithRun: true})
 	w.must(s.ID, session.Ended, session.CauseFailed)
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"nightshift/internal/app"
 	"nightshift/internal/fault"
 	"nightshift/internal/inbound"
 	"nightshift/statemachines"
@@ -92,5 +94,20 @@ func TestSamplesOfRun(t *testing.T) {
 	}
 	if len(samples) < 2 {
 		t.Errorf("%d samples were looked at", len(samples))
+	}
+}
+
+// An execution of submit-job-run fails with its run; one of run does not.
+func TestExecutionsThatFailWithTheirRun(t *testing.T) {
+	for machine, want := range map[string]bool{statemachines.SubmitJobRun: true, "nightshift-" + statemachines.SubmitJobRun: true, "nightshift-" + statemachines.Run: false} {
+		for _, status := range []string{"FAILED", "ABORTED"} {
+			m, err := inbound.Parse(fmt.Appendf(nil, `{"version":"0","id":"e-1","source":"aws.states","detail-type":"Step Functions Execution Status Change","account":"123456789012","region":"us-east-1",
+				"time":"2026-11-20T18:00:00Z","detail":{"executionArn":"arn:aws:states:us-east-1:123456789012:execution:%s:x","stateMachineArn":"arn","name":"x","status":"%s","stopDate":1795197600000}}`, machine, status),
+				time.Date(2026, 11, 20, 18, 1, 0, 0, time.UTC))
+			change, ok := m.(app.ExecutionChange)
+			if err != nil || !ok || change.WithRun != (want && status == "FAILED") {
+				t.Errorf("%s %s: %+v %v", machine, status, m, err)
+			}
+		}
 	}
 }

@@ -2,6 +2,7 @@ package inbound
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"time"
 
@@ -223,6 +224,10 @@ func joined(code, words string) string {
 	return code + words
 }
 
+// followsRun are the executions that fail with the job run that they wait for
+// themselves: those of submit-job-run, under any stack's name.
+var followsRun = regexp.MustCompile(`:execution:([^:]+-)?submit-job-run:`)
+
 func executionChanged(e *event) app.Message {
 	d := e.detail
 	execution := e.text(d.at("executionArn"))
@@ -231,7 +236,8 @@ func executionChanged(e *event) app.Message {
 	if e.err == nil && !strings.Contains(execution, ":execution:") {
 		e.failf(d.at("executionArn"), "%q is not the ARN of an execution", execution)
 	}
-	m := app.ExecutionChange{EventID: e.text(e.root.at("id")), Execution: execution, Status: status, At: e.changedAt(d.at("stopDate"))}
+	m := app.ExecutionChange{EventID: e.text(e.root.at("id")), Execution: execution, Status: status, At: e.changedAt(d.at("stopDate")),
+		WithRun: status == "FAILED" && followsRun.MatchString(execution)}
 	if !bad {
 		return ignored("an execution that is %s needs nothing done", status)
 	}

@@ -37,6 +37,7 @@ type row struct {
 	started, adopted              bool                       // to which runs it can happen
 	before                        func(*play)                // set up before anything runs
 	happens                       func(*play)                // called once the session is open and its run known, 90 s on
+	early                         bool                       // it comes while the run is still being started
 	lateness                      time.Duration              // when it is due by itself; 0: happens brings it
 	unseen                        []session.Cause            // what it may be called where, after a trouble, nobody looked in time
 }
@@ -60,7 +61,7 @@ func says(kind string, more map[string]any) func(*play) {
 	}
 }
 
-// says about the session.
+// saysSession is one about the session.
 func saysSession(kind string) func(*play) {
 	return func(p *play) {
 		p.put(event("nightshift", "Nightshift "+kind, "e-1", p.now(), map[string]any{
@@ -85,9 +86,11 @@ func works(fail bool) func(*play) {
 // rows is the table of S2. Where an engine is left out, the cause cannot reach
 // its runs; the reasons stand beside.
 func rows() []row {
-	livyOnly, allEngines := only(workload.Livy), func(workload.Engine) bool { return true }
+	livyOnly := only(workload.Livy)
 	list := []row{
 		{cause: session.CauseSignOut, interactive: ends, background: goesOn, role: goesOn, happens: says("Signed Out", nil)},
+		{cause: session.CauseSignOut, interactive: ends, background: goesOn, role: goesOn, happens: says("Signed Out", nil), started: true, early: true,
+			before: func(p *play) { p.rig.lose = 2 }}, // of the answers of the starts at 0 s and at 2 s
 		{cause: session.CauseInteractiveExpired, interactive: ends, background: goesOn, role: goesOn, lateness: short,
 			before: func(p *play) { p.policy.InteractiveDuration = short }},
 		{cause: session.CauseInteractiveRevoked, interactive: ends, background: goesOn, role: goesOn, happens: says("Revoked", map[string]any{"scope": "interactive"})},
@@ -142,7 +145,7 @@ func rows() []row {
 		// A Livy session has no work of its own that could finish, and one that
 		// somebody else deleted is not stopped but gone (lost).
 		{cause: session.CauseFinished, interactive: closes, background: closes, role: closes, on: except(workload.Livy), before: works(false), lateness: working},
-		{cause: session.CauseFailed, interactive: closes, background: closes, role: closes, on: allEngines, before: works(true), lateness: working},
+		{cause: session.CauseFailed, interactive: closes, background: closes, role: closes, before: works(true), lateness: working},
 		{cause: session.CauseStoppedElsewhere, interactive: closes, background: closes, role: closes, on: except(workload.Livy), happens: func(p *play) {
 			if err := p.rig.clean().Stop(context.Background(), p.first().Run); err != nil {
 				p.fail("somebody else's stop: %v", err)
@@ -247,7 +250,11 @@ func perform(s scenario, x *trouble, m memo) (p *play) {
 	}
 	p.world = newWorld(r, x, p.policy, modes[s.mode])
 	p.begins()
-	p.at(began.Add(90*time.Second), p.cause90)
+	when := 90 * time.Second
+	if s.early {
+		when = 3 * time.Second
+	}
+	p.at(began.Add(when), p.bring)
 	if !p.play(time.Hour, p.atRest) {
 		p.fail("it never comes to rest")
 	}
@@ -287,15 +294,15 @@ type raw string
 
 func (r raw) MarshalJSON() ([]byte, error) { return []byte(r), nil }
 
-// cause90 brings the cause, once there is a session with a run to bring it to:
+// bring brings the cause, once there is a session with a run to bring it to:
 // nobody can name what is not there yet. (What comes earlier is the race's.)
-func (p *play) cause90() {
+func (p *play) bring() {
 	s := p.first()
-	if s.ID == "" || s.Run.ID == "" || s.RunningSince.IsZero() && s.Status == session.Active {
-		p.after(10*time.Second, p.cause90)
+	if s.ID == "" || !p.early && (s.Run.ID == "" || s.RunningSince.IsZero() && s.Status == session.Active) {
+		p.after(10*time.Second, p.bring)
 		return
 	}
-	p.came = true
+	p.came, p.rig.lose = true, 0
 	if p.happens != nil {
 		p.happens(p)
 	}

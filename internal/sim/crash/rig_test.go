@@ -59,6 +59,7 @@ type rig struct {
 	serving  simulator        // what the adapters reach
 	memo     memo             // nil: nothing is remembered
 	gate     func(call string, do func() (saw string))
+	lose     int    // so many answers to changing requests are lost
 	asked    string // stands for everything that changed it, and when
 	adapter  func(*http.Client) app.Engine
 	foreign  foreign
@@ -158,9 +159,15 @@ func (c wire) RoundTrip(q *http.Request) (res *http.Response, err error) {
 		c.r.gate(name, func() string { _ = serve(); return c.r.asked })
 		return res, err
 	}
-	if name := changing(q); name != "" {
+	name := changing(q)
+	switch {
+	case name != "" && c.r.lose > 0:
+		c.r.lose--
+		_ = serve() // nobody hears the answer
+		err = errDown
+	case name != "":
 		err = c.x.strike(name, serve)
-	} else {
+	default:
 		err = serve()
 	}
 	if err != nil {

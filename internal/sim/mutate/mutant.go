@@ -179,7 +179,7 @@ func (m *maker) visit(n ast.Node) bool {
 			}
 		}
 	case *ast.KeyValueExpr:
-		if key, ok := n.Key.(*ast.Ident); ok && strings.HasSuffix(key.Name, "ConditionExpression") {
+		if key, ok := n.Key.(*ast.Ident); ok && key.Name == "ConditionExpression" {
 			n.Value = m.condition(n.Value)
 		}
 	case *ast.AssignStmt:
