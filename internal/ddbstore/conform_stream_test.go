@@ -85,7 +85,7 @@ func small(id string) session.Session {
 	return session.Session{
 		ID: id, Version: 1, User: "ana", Status: session.Active, Mode: session.Background, Origin: session.Started,
 		Run:      workload.Run{Engine: workload.EMRContainers, Endpoint: place},
-		OpenedAt: base, RecordedAt: base, Policy: session.DefaultPolicy(), Facts: session.Facts{IdentityPropagation: session.On},
+		OpenedAt: base, RecordedAt: base, Policy: frozen(), Facts: session.Facts{IdentityPropagation: session.On},
 		Why: []string{"the switches are on"}, Deadline: base.Add(48 * time.Hour), DeadlineSource: session.SourceBackground,
 	}
 }
@@ -213,4 +213,12 @@ func delivered(t *testing.T, r types.Record) events.DynamoDBEventRecord {
 		t.Fatal(fmt.Errorf("%s: %w", body, err))
 	}
 	return out
+}
+
+// frozen is the default policy as a session has it: an opening leaves the cost
+// alert out.
+func frozen() session.Policy {
+	p := session.DefaultPolicy()
+	p.CostAlert = 0
+	return p
 }

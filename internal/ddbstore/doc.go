@@ -184,6 +184,7 @@ type eventDoc struct {
 	Billing  workload.Billing  `json:"billing,omitzero"`
 	Progress workload.Progress `json:"progress,omitzero"`
 	Cost     float64           `json:"costUsd,omitzero"`
+	Held     string            `json:"held,omitzero"`
 	Until    time.Time         `json:"until,omitzero"`
 }
 
@@ -192,7 +193,7 @@ func eventToDoc(e session.Event) eventDoc {
 		ID: e.ID, Kind: e.Kind, At: e.At, Known: e.Known, User: e.User, By: e.By, Evidence: e.Evidence,
 		Interactive: interactiveDoc(e.Interactive), Run: refDoc(e.Run), Domain: e.Domain, Since: e.Since, Busy: e.Busy,
 		State: e.State, Detail: e.Detail, Token: e.Token, MaxRuntime: e.MaxRuntime, Cluster: e.Cluster, Name: e.Name,
-		Billing: e.Billing, Progress: e.Progress, Cost: e.Cost, Until: e.Until,
+		Billing: e.Billing, Progress: e.Progress, Cost: e.Cost, Held: e.Held, Until: e.Until,
 	}
 }
 
@@ -201,7 +202,7 @@ func (d eventDoc) event() session.Event {
 		ID: d.ID, Kind: d.Kind, At: d.At, Known: d.Known, User: d.User, By: d.By, Evidence: d.Evidence,
 		Interactive: session.InteractiveSession(d.Interactive), Run: workload.Ref(d.Run), Domain: d.Domain, Since: d.Since, Busy: d.Busy,
 		State: d.State, Detail: d.Detail, Token: d.Token, MaxRuntime: d.MaxRuntime, Cluster: d.Cluster, Name: d.Name,
-		Billing: d.Billing, Progress: d.Progress, Cost: d.Cost, Until: d.Until,
+		Billing: d.Billing, Progress: d.Progress, Cost: d.Cost, Held: d.Held, Until: d.Until,
 	}
 }
 

@@ -228,6 +228,9 @@ func (m *maker) parts(e ast.Expr) ast.Expr {
 		with = "mutantNever"
 	}
 	part := func(x ast.Expr) ast.Expr {
+		if passesError(x) {
+			return x
+		}
 		n := m.add("without", x)
 		return call(with, n, m.parts(x))
 	}
