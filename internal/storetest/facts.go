@@ -172,6 +172,8 @@ func samples(t *testing.T, s suite) {
 	if got := must[[]byte](t)(s.SampleBody(s.ctx, "sso/NewEvent")); !bytes.Equal(got, []byte("{\"n\":1}\xff")) {
 		t.Errorf("the body kept is %q", got)
 	}
+	_, err := s.SampleBody(s.ctx, "sso/NeverSeen")
+	wantKind(t, "the body of a kind that nobody saw", err, fault.NotFound)
 }
 
 func marks(t *testing.T, s suite) {
