@@ -89,9 +89,10 @@ sim: go ## Play SCHEDULES=n schedules of the simulation (default 10000), or SEED
 	@$(BUILD)/sim -schedules $${SCHEDULES:-10000} -seed $${SEED:-0} -horizon "$${HORIZON:-}"
 
 .PHONY: crash
-crash: go ## Play every crash in every mode, every order of a start and its stop, and the model DEPTH steps deep (default 7)
+crash: go ## Play every crash in every mode, every order of a start and its stop, the model DEPTH steps deep (default 7), and storms of 20,000 at an endpoint's rate
 	@set -o pipefail; $(GO) test -count=1 -v -timeout 90m ./internal/sim/crash -all | grep -Ev '^ *(===|---)'; \
-	  $(GO) test -count=1 -v -timeout 90m ./internal/sim/model -depth $${DEPTH:-7} | grep -Ev '^ *(===|---)'
+	  $(GO) test -count=1 -v -timeout 90m ./internal/sim/model -depth $${DEPTH:-7} | grep -Ev '^ *(===|---)'; \
+  $(GO) test -count=1 -v -timeout 90m ./internal/sim/ladder -run Storm -all | grep -Ev '^ *(===|---)'
 
 .PHONY: mutate
 mutate: go ## Take each guard of the rules and of the stores' conditions away in turn: some test must notice

@@ -47,7 +47,7 @@ var effects = map[string]struct {
 		{dynamo + "PutItem", []string{`"sk":{"S":"FACTS"}`, `\"kind\":\"user-disabled\"`}},
 	}},
 	"on-run-event": {`{"batchItemFailures":null}`, []effect{
-		{dynamo + "TransactWriteItems", []string{`"sk":{"S":"STATE"}`, `"sk":{"S":"CLAIM"}`, `\"origin\":\"adopted\"`}},
+		{dynamo + "TransactWriteItems", []string{`"sk":{"S":"STATE"}`, `"sk":{"S":"CLAIM"}`, `"gsi1pk":{"S":"U#`}},
 	}},
 	"on-schedule": {"null", []effect{
 		{dynamo + "Query", []string{`"IndexName":"gsi3"`, `"S":"DUE#7"`}},
@@ -55,17 +55,17 @@ var effects = map[string]struct {
 		{"CloudTrail_20131101.LookupEvents", []string{"Logout"}},
 	}},
 	"open-session": {`{"sessionId":"s-`, []effect{
-		{dynamo + "TransactWriteItems", []string{`"sk":{"S":"STATE"}`, `"sk":{"S":"H#00000000000000000001"}`, `"ConditionCheck":`, `"S":"U#u-ana"`}},
+		{dynamo + "TransactWriteItems", []string{`"sk":{"S":"STATE"}`, `"undone":{"S":"1"}`, `"ConditionCheck":`, `"S":"U#u-ana"`}},
 	}},
 	"start-run": {"null", []effect{
-		{dynamo + "TransactWriteItems", []string{`\"waiter\":\"token\"`}},
+		{dynamo + "PutItem", []string{`"sk":{"S":"STATE"}`, `"version":{"N":"2"}`}},
 		{"SageMaker.CreateTrainingJob", []string{`"TrainingJobName":`, `"Key":"nightshift:session"`}},
 		{dynamo + "TransactWriteItems", []string{`"sk":{"S":"CLAIM"}`}},
 	}},
 	"run-effects": {"null", []effect{
 		{"AWSStepFunctions.StartExecution", []string{`stateMachine:watch"`}},
 		{"AWSEvents.PutEvents", []string{`"EventBusName":"nightshift"`}},
-		{dynamo + "UpdateItem", []string{`"sk":{"S":"H#00000000000000000001"}`, `"#done":"done"`}},
+		{dynamo + "UpdateItem", []string{`"sk":{"S":"STATE"}`, `REMOVE #undone`, `"#settled":"settled"`}},
 	}},
 	"observe-endpoint": {`{"done":false,"live":0,"waitSeconds":`, []effect{
 		{dynamo + "UpdateItem", []string{`"sk":{"S":"ENDPOINT"}`, `\"watch\":{\"generation\":1`}},
@@ -80,6 +80,10 @@ var effects = map[string]struct {
 	}},
 	"restart-session": {`{"started":false,"waitsFor":"its run is still being stopped`, []effect{
 		{dynamo + "GetItem", []string{`"pk":{"S":"S#`, `"sk":{"S":"STATE"}`}},
+	}},
+	"move-notebook": {`{"state":"failed","why":"Execution arn:aws:states:`, []effect{
+		{dynamo + "GetItem", []string{`"pk":{"S":"S#s-unheard-of"}`}},
+		{"AWSStepFunctions.DescribeExecution", nil},
 	}},
 	"drain-endpoint": {`{"done":false,"left":0,"waitSeconds":`, []effect{
 		{dynamo + "UpdateItem", []string{`"sk":{"S":"ENDPOINT"}`, `\"drain\":{\"generation\":1`}},
@@ -146,7 +150,7 @@ func binaryErrors(t *testing.T, dir string) {
 		{name: "throttled", function: "drain-endpoint", script: map[string]runtimehost.Reply{dynamo + "GetItem": refused("ThrottlingException", "")},
 			kind: "Throttled", message: "ThrottlingException"},
 		{name: "others are always faster", function: "open-session",
-			script: map[string]runtimehost.Reply{dynamo + "TransactWriteItems": refused("TransactionCanceledException", `,"CancellationReasons":[{"Code":"None"},{"Code":"None"},{"Code":"ConditionalCheckFailed"}]`)},
+			script: map[string]runtimehost.Reply{dynamo + "TransactWriteItems": refused("TransactionCanceledException", `,"CancellationReasons":[{"Code":"None"},{"Code":"ConditionalCheckFailed"}]`)},
 			kind:   "Conflict", message: "facts have changed"},
 		{name: "the store is down", function: "drain-endpoint", down: true, kind: "Unavailable", message: "connection refused"},
 		{name: "the store is down", function: "on-schedule", down: true, kind: "Unavailable", message: "connection refused"},

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/emrcontainers"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/identitystore"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -31,6 +32,7 @@ import (
 
 	"nightshift/internal/app"
 	"nightshift/internal/cadence"
+	"nightshift/internal/checkpoints"
 	"nightshift/internal/config"
 	"nightshift/internal/cost"
 	"nightshift/internal/ddbstore"
@@ -46,6 +48,7 @@ import (
 	"nightshift/internal/outbound"
 	"nightshift/internal/workflow"
 	"nightshift/internal/workload"
+	"nightshift/statemachines"
 )
 
 const (
@@ -87,7 +90,7 @@ func appOf(ctx context.Context, function string, c config.Config, now func() tim
 		return nil, fmt.Errorf("load the AWS configuration of %s: %w", function, err)
 	}
 	log := obs.NewLogger(os.Stdout, c.LogLevel, function)
-	id := identityOf(sdk, c, now, log)
+	id := identityOf(sdk, function, c, now, log)
 	sessions, err := sessionsOf(sdk, c, nil)
 	if err != nil {
 		return nil, fmt.Errorf("session source of %s: %w", function, err)
@@ -104,21 +107,41 @@ func appOf(ctx context.Context, function string, c config.Config, now func() tim
 		Identity:  id,
 		Starter:   flow,
 		Waiters:   flow,
+		Aborted:   workflow.NewWaiting(machines, waiting(c.RunMachine)...),
 		Runs:      workflow.NewRuns(machines, c.RunMachine),
 		Again:     inbound.Again,
-		Announcer: notify.New(eventbridge.NewFromConfig(sdk), c.Bus, outbound.Encode),
-		Parallel:  edge.Parallel,
-		Pause:     smithytime.SleepWithContext,
-		Parse:     inbound.Parse,
-		Meter:     obs.NewMeter(os.Stdout, function, now),
-		Log:       log,
-		Now:       now,
-		Endpoints: ids,
-		Settings:  settings(c.Endpoints),
-		Book:      book(c),
-		Users:     id,
-		Sessions:  sessions,
+		Moves:     workflow.NewRuns(machines, c.MoveMachine),
+		Placing:   inbound.Placing,
+		Elsewhere: inbound.Elsewhere,
+		Spec:      inbound.Spec,
+		// What S3 keeps of runs is in the functions' own region, or not known.
+		Checkpoints: checkpoints.New(s3.NewFromConfig(sdk)),
+		Announcer:   notify.New(eventbridge.NewFromConfig(sdk), c.Bus, outbound.Encode),
+		Parallel:    edge.Parallel,
+		Pause:       smithytime.SleepWithContext,
+		Parse:       inbound.Parse,
+		Meter:       obs.NewMeter(os.Stdout, function, now),
+		Log:         log,
+		Now:         now,
+		Endpoints:   ids,
+		Settings:    settings(c.Endpoints),
+		Book:        book(c),
+		Users:       id,
+		Names:       names(id),
+
+		IdentityStore: c.IdentityStoreID,
+		Sessions:      sessions,
 	}, nil
+}
+
+// waiting are the machines whose executions open sessions and wait on their runs:
+// of one stack, and so named alike. None where run is not told.
+func waiting(run string) []string {
+	stack, is := strings.CutSuffix(run, statemachines.Run)
+	if !is {
+		return nil
+	}
+	return []string{run, stack + statemachines.SubmitJobRun, stack + statemachines.ProcessInVPC}
 }
 
 // book has the published prices, and what the settings tell of clusters.
@@ -132,9 +155,21 @@ func book(c config.Config) cost.Book {
 	return b
 }
 
+// names asks whose the names are that runs carry; nobody is asked where no identity
+// store is configured.
+func names(id *identity.Identity) app.Names {
+	if id.StoreID == "" {
+		return nil
+	}
+	return id
+}
+
 // identityOf makes the clients for Identity Center's own region.
-func identityOf(sdk aws.Config, c config.Config, now func() time.Time, log *slog.Logger) *identity.Identity {
-	s := identity.Settings{StoreID: c.IdentityStoreID, Endpoints: map[string]identity.Endpoint{}, Now: now, Log: log, FactsAge: c.FactsAge, Pause: smithytime.SleepWithContext}
+func identityOf(sdk aws.Config, function string, c config.Config, now func() time.Time, log *slog.Logger) *identity.Identity {
+	s := identity.Settings{
+		StoreID: c.IdentityStoreID, Endpoints: map[string]identity.Endpoint{}, Now: now, Log: log, FactsAge: c.FactsAge, Pause: smithytime.SleepWithContext,
+		Rates: identity.Rates(config.ShareOf(function, len(c.Endpoints))),
+	}
 	for _, e := range c.Endpoints {
 		s.Endpoints[e.ID] = identity.Endpoint{Application: e.ApplicationARN, Facts: e.Facts}
 	}
@@ -205,15 +240,15 @@ func engineOf(sdk aws.Config, e config.Endpoint, now func() time.Time) (app.Engi
 	case "emr-containers":
 		return emrcontainersengine.New(emrcontainers.NewFromConfig(sdk, func(o *emrcontainers.Options) {
 			o.Region, o.Retryer = e.Region, aws.NopRetryer{}
-		}), account, e.Region, now, e.VirtualClusters...), nil
+		}), account, e.Region, now, e.VirtualClusters...).ReadUserFrom(e.UserTag), nil
 	case "emr-notebook":
 		return emrnotebookengine.New(emr.NewFromConfig(sdk, func(o *emr.Options) {
 			o.Region, o.Retryer = e.Region, aws.NopRetryer{}
-		}), account, e.Region, now), nil
+		}), account, e.Region, now).ReadUserFrom(e.UserTag), nil
 	case "sagemaker":
 		return sagemakerengine.New(sagemaker.NewFromConfig(sdk, func(o *sagemaker.Options) {
 			o.Region, o.Retryer = e.Region, aws.NopRetryer{}
-		}), account, e.Region, now), nil
+		}), account, e.Region, now).ReadUserFrom(e.UserTag), nil
 	}
 	return nil, fmt.Errorf("there is no engine for %q", e.API)
 }

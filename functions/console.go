@@ -7,9 +7,10 @@ import (
 	"nightshift/internal/console"
 )
 
-// Site is where the deployment is.
+// Site is where the deployment is, and where its people sign in.
 func Site(c config.Config) console.Site {
-	return console.Site{Account: c.Account, Region: c.Region, IdentityRegion: c.IdentityRegion}
+	return console.Site{Account: c.Account, Region: c.Region, IdentityRegion: c.IdentityRegion,
+		SignIn: &console.SignIn{Issuer: c.ConsoleIssuer, ClientID: c.ConsoleClientID, Audience: c.ConsoleAudience}}
 }
 
 // Roles says who is who: an administrator is named by an ARN or is a group.

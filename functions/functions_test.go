@@ -28,7 +28,7 @@ var handlers = map[string]string{
 	"on-logout": "Queue", "on-revocation": "Queue", "on-run-event": "Queue", "on-schedule": "Schedule",
 	"open-session": "OpenSession", "start-run": "StartRun",
 	"observe-endpoint": "ObserveEndpoint", "drain-endpoint": "DrainEndpoint", "run-effects": "RunEffects", "preflight": "Preflight",
-	"restart-session": "RestartSession",
+	"restart-session": "RestartSession", "move-notebook": "MoveNotebook",
 }
 
 var environment = map[string]string{
@@ -39,6 +39,7 @@ var environment = map[string]string{
 	config.WatchMachine:    "arn:aws:states:us-east-1:123456789012:stateMachine:watch",
 	config.DrainMachine:    "arn:aws:states:us-east-1:123456789012:stateMachine:drain",
 	config.RunMachine:      "arn:aws:states:us-east-1:123456789012:stateMachine:run",
+	config.MoveMachine:     "arn:aws:states:us-east-1:123456789012:stateMachine:move-notebook",
 	config.IdentityStoreID: "d-1234567890",
 	config.Endpoints: `[{"endpoint":"livy/j-1","url":"https://h1:8998"},{"endpoint":"livy/j-2","url":"https://h2:8998"},
 		{"endpoint":"emr-notebook/123456789012/us-east-1"},
@@ -67,6 +68,10 @@ func TestBuild(t *testing.T) {
 				switch field := ports.Type().Field(i).Name; field {
 				case "Engines", "Endpoints", "Settings":
 					if want := slices.Contains(needed, config.Endpoints); want != (ports.Field(i).Len() > 0) {
+						t.Errorf("%s: %v", field, ports.Field(i))
+					}
+				case "Names", "IdentityStore": // nobody is asked where no store is said
+					if want := slices.Contains(needed, config.IdentityStoreID); want != !ports.Field(i).IsZero() {
 						t.Errorf("%s: %v", field, ports.Field(i))
 					}
 				case "Users", "Sessions":

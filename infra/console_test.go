@@ -17,7 +17,7 @@ func TestConsoleRoutes(t *testing.T) {
 		x    template
 		want map[string]string
 	}{
-		{full(t), map[string]string{"ANY " + console.SignedPrefix + "/{proxy+}": "AWS_IAM", "ANY /api/{proxy+}": "JWT", "GET /": "NONE", "GET /{proxy+}": "NONE"}},
+		{full(t), map[string]string{"ANY " + console.SignedPrefix + "/{proxy+}": "AWS_IAM", "ANY /api/{proxy+}": "JWT", "GET /": "NONE", "POST /signin": "NONE", "GET /{proxy+}": "NONE"}},
 		{bare(t), map[string]string{"ANY " + console.SignedPrefix + "/{proxy+}": "AWS_IAM"}},
 	} {
 		got := map[string]string{}

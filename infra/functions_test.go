@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"nightshift/internal/cadence"
 	"nightshift/internal/config"
 )
 
@@ -48,28 +49,31 @@ var allowed = map[string]string{
 	"on-revocation": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
 		emr-containers:DescribeJobRun elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
+		sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs
 		identitystore:DescribeUser identitystore:ListGroupMembershipsForMember sso:ListApplicationAssignmentsForPrincipal`,
 	"on-run-event": `dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
 		emr-containers:DescribeJobRun elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
+		sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs
 		sso:GetApplicationSessionConfiguration`,
 	"on-schedule": `cloudtrail:LookupEvents dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
 		emr-containers:DescribeJobRun emr-containers:ListJobRuns emr-containers:ListVirtualClusters events:PutEvents
-		identitystore:DescribeUser identitystore:ListGroupMembershipsForMember identitystore:ListUsers
+		identitystore:DescribeUser identitystore:GetUserId identitystore:ListGroupMembershipsForMember identitystore:ListUsers
 		elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
 		elasticmapreduce:ListNotebookExecutions sagemaker:ListPipelineExecutions sagemaker:ListPipelines sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs sqs:SendMessage
 		sso:GetApplicationSessionConfiguration sso:ListApplicationAssignmentsForPrincipal
-		secretsmanager:GetSecretValue states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
+		s3:ListBucket secretsmanager:GetSecretValue states:DescribeExecution states:ListExecutions states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
 	"open-session": `dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem sso:GetApplicationSessionConfiguration`,
-	"start-run": `dynamodb:GetItem dynamodb:PutItem dynamodb:UpdateItem
+	"start-run": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
 		emr-containers:DescribeJobRun emr-containers:StartJobRun emr-containers:TagResource iam:PassRole
 		elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
 		elasticmapreduce:AddTags elasticmapreduce:ListNotebookExecutions elasticmapreduce:StartNotebookExecution
 		sagemaker:AddTags sagemaker:CreateProcessingJob sagemaker:CreateTrainingJob sagemaker:ListPipelineExecutions sagemaker:RetryPipelineExecution sagemaker:StartPipelineExecution
+		sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs
 		states:SendTaskFailure states:SendTaskSuccess`,
-	"observe-endpoint": `dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
+	"observe-endpoint": `dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem identitystore:GetUserId
 		emr-containers:DescribeJobRun emr-containers:ListJobRuns emr-containers:ListVirtualClusters events:PutEvents
 		elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
@@ -82,10 +86,12 @@ var allowed = map[string]string{
 		elasticmapreduce:StopNotebookExecution sagemaker:StopPipelineExecution sagemaker:StopProcessingJob sagemaker:StopTrainingJob states:StartExecution`,
 	"console":         `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem states:DescribeExecution states:StartExecution`,
 	"restart-session": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem states:DescribeExecution states:StartExecution`,
-	"preflight": `dynamodb:BatchGetItem dynamodb:Query
+	"move-notebook": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
+		elasticmapreduce:DescribeNotebookExecution events:PutEvents states:DescribeExecution states:StartExecution`,
+	"preflight": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
 		ec2:DescribeNetworkAcls ec2:DescribeRouteTables ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcAttribute ec2:DescribeVpcEndpoints`,
-	"run-effects": `dynamodb:DescribeStream dynamodb:GetItem dynamodb:GetRecords dynamodb:GetShardIterator dynamodb:ListStreams dynamodb:PutItem dynamodb:UpdateItem
-		events:PutEvents sqs:SendMessage states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
+	"run-effects": `dynamodb:BatchGetItem dynamodb:DescribeStream dynamodb:GetItem dynamodb:GetRecords dynamodb:GetShardIterator dynamodb:ListStreams dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
+		events:PutEvents s3:ListBucket sqs:SendMessage states:DescribeExecution states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
 }
 
 // What every function may, and those behind a queue, those that reach Livy, and
@@ -158,7 +164,7 @@ func TestPermissionsOfNothingConfigured(t *testing.T) {
 // that its reason begins with; the reason stands in grants.go and, for auditors,
 // in the template.
 var wildcards = map[string]string{
-	"User":                "Events name any user of the store",
+	"User":                "Events and runs name any user of the store",
 	"Groups":              "Events name any user of the store",
 	"Assignments":         "An event may tell of any application",
 	"Replay":              "CloudTrail's LookupEvents knows no resources",
@@ -168,7 +174,6 @@ var wildcards = map[string]string{
 	"StartJobRun":         "Job runs have ids that nobody knows before",
 	"TagJobRun":           "Job runs have ids that nobody knows before",
 	"ListVirtualClusters": "EMR on EKS's ListVirtualClusters knows no resources",
-	"Users":               "Where many users have sessions",
 	"ListNotebooks":       "EMR's ListNotebookExecutions knows no resources",
 	"DescribeNotebook":    "Notebook executions have ids that nobody knows before",
 	"StopNotebook":        "Notebook executions have ids that nobody knows before",
@@ -184,6 +189,12 @@ var wildcards = map[string]string{
 	"StopExecution":       "Users make pipelines",
 	"RetryExecution":      "Users make pipelines",
 	"ReadRun":             "Callers name executions",
+	"ReadExecutions":      "Callers name executions",
+	"DescribeCluster":     "Callers name clusters",
+	"TerminateCluster":    "Callers name clusters",
+	"TagCluster":          "Callers name clusters",
+	"CreateCluster":       "EMR's RunJobFlow knows no resources",
+	"DescribeSubnets":     "EC2's descriptions know no resources",
 
 	"CreateVirtualCluster":   "EMR on EKS's CreateVirtualCluster knows no resources",
 	"TagVirtualCluster":      "Virtual clusters have ids that nobody knows before",
@@ -274,7 +285,9 @@ func TestConditionsAndPlaces(t *testing.T) {
 		{"start-run", "StartExecution", `[arn:aws:sagemaker:us-east-1:123456789012:pipeline/*] <nil>`},
 		{"start-run", "StartNotebook", `[arn:aws:elasticmapreduce:us-east-1:123456789012:cluster/* arn:aws:elasticmapreduce:us-east-1:123456789012:editor/*] <nil>`},
 		{"drain-endpoint", "Credentials1YONHTCP3YZKC", `[arn:aws:elasticmapreduce:us-east-1:123456789012:cluster/j-1YONHTCP3YZKC] map[ArnEquals:map[elasticmapreduce:ExecutionRoleArn:arn:aws:iam::123456789012:role/livy]]`},
-		{"on-schedule", "Users", `[arn:aws:identitystore::111122223333:identitystore/d-9067a1b2c3 arn:aws:identitystore:::user/*] <nil>`},
+		{"observe-endpoint", "User", `[arn:aws:identitystore::111122223333:identitystore/d-9067a1b2c3 arn:aws:identitystore:::user/*] <nil>`},
+		{"on-run-event", "ListJobs", `[*] <nil>`},
+		{"on-schedule", "User", `[arn:aws:identitystore::111122223333:identitystore/d-9067a1b2c3 arn:aws:identitystore:::user/*] <nil>`},
 		{"on-schedule", "SessionsToken", `[arn:aws:secretsmanager:us-east-1:123456789012:secret:nightshift/portal-AbCdEf] <nil>`},
 		{"drain-endpoint", "StartDrain", `[arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-drain] <nil>`},
 		{"run-effects", "Release", `[arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-run arn:aws:states:us-east-1:123456789012:stateMachine:nightshift-process-in-vpc] <nil>`},
@@ -292,7 +305,8 @@ func TestConditionsAndPlaces(t *testing.T) {
 
 // Every function of functions/ is there, built for the same machine, with a log
 // that is kept for a known time, a time limit that fits what invokes it, and
-// concurrency reserved for the two on which the promise hangs (S2.1).
+// concurrency reserved for those on which the promise hangs (S2.1), and for those
+// whose calls share a quota (TestSharesOfQuotas).
 func TestFunctions(t *testing.T) {
 	x := full(t)
 	fns := x.of(t, "AWS::Lambda::Function")
@@ -314,7 +328,7 @@ func TestFunctions(t *testing.T) {
 		if x.Resources[group].Properties["RetentionInDays"] != 90.0 {
 			t.Errorf("%s: its log is kept for %v days", f, x.Resources[group].Properties["RetentionInDays"])
 		}
-		want := map[string]any{"on-logout": 10.0, "drain-endpoint": 5.0}[f]
+		want := map[string]any{"on-logout": 10.0, "drain-endpoint": 5.0, "observe-endpoint": 5.0, "on-schedule": 1.0, "on-revocation": 2.0}[f]
 		if p["ReservedConcurrentExecutions"] != want {
 			t.Errorf("%s: reserved concurrency %v, want %v", f, p["ReservedConcurrentExecutions"], want)
 		}
@@ -331,5 +345,56 @@ func TestFunctions(t *testing.T) {
 	}
 	if bare(t).named(t, "AWS::Lambda::Function", "FunctionName", "drain-endpoint").Properties["VpcConfig"] != nil {
 		t.Error("without Livy a function is in a VPC")
+	}
+}
+
+// What AWS allows all callers together, functions share by construction: whoever
+// may make such a call has a bounded number of instances, and what all of them pace
+// themselves to is no more than the quota (S3.5b, S3.5c).
+func TestSharesOfQuotas(t *testing.T) {
+	x := full(t)
+	for _, c := range []struct {
+		action string
+		quota  float64 // calls a second that we take at most
+		of     func(config.Share) float64
+	}{
+		{"identitystore:DescribeUser", cadence.DirectoryPerSecond, func(s config.Share) float64 { return s.Users }},
+		{"identitystore:ListUsers", cadence.DirectoryPerSecond, func(s config.Share) float64 { return s.Lists }},
+		{"identitystore:GetUserId", cadence.DirectoryPerSecond, func(s config.Share) float64 { return s.Names }},
+		{"identitystore:ListGroupMembershipsForMember", cadence.DirectoryPerSecond, func(s config.Share) float64 { return s.Members }},
+		{"sso:ListApplicationAssignmentsForPrincipal", cadence.CenterPerSecond, func(s config.Share) float64 { return s.Assignments }},
+		{"cloudtrail:LookupEvents", cadence.TrailPerSecond, func(s config.Share) float64 { return s.Events }},
+	} {
+		total, callers := 0.0, 0
+		for _, f := range config.Functions() {
+			fn := x.named(t, "AWS::Lambda::Function", "FunctionName", f)
+			all, _ := x.statements(t, roleOf(fn))
+			may := slices.ContainsFunc(all, func(s statement) bool { return slices.Contains(s.actions, c.action) })
+			variables, _ := at(fn.Properties, "Environment", "Variables").(map[string]any)
+			told, err := config.Load(func(v string) string {
+				if v == config.Region {
+					return region
+				}
+				return x.flat(variables[v])
+			})
+			if err != nil {
+				t.Fatalf("%s: %v", f, err)
+			}
+			each := c.of(config.ShareOf(f, len(told.Endpoints)))
+			if may != (each > 0) {
+				t.Errorf("%s: may %s: %t, and has %g calls a second for it", f, c.action, may, each)
+			}
+			if !may {
+				continue
+			}
+			instances, bounded := fn.Properties["ReservedConcurrentExecutions"].(float64)
+			if !bounded {
+				t.Errorf("%s calls %s, and has no bound on its instances", f, c.action)
+			}
+			total, callers = total+instances*each, callers+1
+		}
+		if total > c.quota+1e-9 || callers == 0 {
+			t.Errorf("%s: %d functions make up to %g calls a second together, %g are allowed", c.action, callers, total, c.quota)
+		}
 	}
 }

@@ -137,7 +137,7 @@ func TestAsynchronousEdges(t *testing.T) {
 				t.Errorf("run-effects: %v", p)
 			}
 		case slices.Contains(behind, f):
-			if !strings.HasSuffix(x.flat(p["EventSourceArn"]), ":nightshift-"+f) || at(p, "ScalingConfig", "MaximumConcurrency") != float64(config.QueueMaxConcurrency) {
+			if !strings.HasSuffix(x.flat(p["EventSourceArn"]), ":nightshift-"+f) || at(p, "ScalingConfig", "MaximumConcurrency") != map[string]float64{"on-logout": 10, "on-run-event": 10, "on-revocation": 2}[f] {
 				t.Errorf("%s: %v", f, p)
 			}
 		default:
@@ -204,52 +204,6 @@ func TestBusPolicy(t *testing.T) {
 		any := denied(c.x, "OnlyNightshiftAndPortals")
 		if got := c.x.flats(at(any, "ArnNotEquals", "aws:PrincipalArn")); !slices.Equal(got, append(may, c.portals...)) || at(any, "StringEquals") != nil {
 			t.Errorf("%s: %v may speak, want %v", name, got, append(may, c.portals...))
-		}
-	}
-}
-
-// The alarms that house rules and S2 ask for are there, each tells what is the
-// matter, and all speak on one topic that CloudWatch may publish on.
-func TestAlarms(t *testing.T) {
-	x := full(t)
-	var got []string
-	topic := x.of(t, "AWS::SNS::Topic")[0].id
-	for _, a := range x.of(t, "AWS::CloudWatch::Alarm") {
-		p := a.Properties
-		name := strings.TrimPrefix(p["AlarmName"].(string), "nightshift-")
-		got = append(got, name)
-		if at(many(p["AlarmActions"])[0], "Ref") != topic || len(fmt.Sprint(p["AlarmDescription"])) < 40 {
-			t.Errorf("alarm %s tells nobody, or not what: %v", name, p["AlarmDescription"])
-		}
-		for _, d := range append(many(p["Dimensions"]), many(p["Metrics"])...) {
-			if v, ok := at(d, "Value").(string); ok && at(d, "Name") == "FunctionName" && x.named(t, "AWS::Lambda::Function", "FunctionName", strings.TrimPrefix(v, "nightshift-")).id == "" {
-				t.Errorf("alarm %s watches function %s", name, v)
-			}
-		}
-	}
-	slices.Sort(got)
-	want := []string{"stop-lateness", "stuck-endings", "stream-age", "schedule-silent", "parked", "unrecognised", "depth-on-schedule-failed", "depth-run-effects-failed"}
-	for _, f := range behind {
-		want = append(want, "queue-age-"+f, "depth-"+f+"-dead")
-	}
-	for _, f := range config.Functions() {
-		want = append(want, "errors-"+f)
-	}
-	for _, m := range []string{"watch", "drain"} {
-		want = append(want, m+"-failed", m+"-timedout", m+"-aborted")
-	}
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("alarms %v\nwant %v", got, want)
-	}
-	late := x.named(t, "AWS::CloudWatch::Alarm", "AlarmName", "stop-lateness").Properties
-	if late["Threshold"] != 900_000.0 || len(many(late["Metrics"])) != len(config.Functions())-2+1 { // all but preflight and restart-session
-		t.Errorf("S2.1 the promise is 15 minutes, by whichever function confirms: %v over %d metrics", late["Threshold"], len(many(late["Metrics"])))
-	}
-	policy, _ := json.Marshal(x.of(t, "AWS::SNS::TopicPolicy")[0].Properties)
-	for _, part := range []string{`"Service":"cloudwatch.amazonaws.com"`, `"Service":"events.amazonaws.com"`, `"aws:SecureTransport":"false"`} {
-		if !strings.Contains(string(policy), part) {
-			t.Errorf("the topic's policy has no %s", part)
 		}
 	}
 }
@@ -513,6 +467,11 @@ func TestMachines(t *testing.T) {
 			"drain":          {fmt.Sprintf(function, "drain-endpoint"), fmt.Sprintf(machine, "drain")},
 			"restart":        {fmt.Sprintf(function, "restart-session")},
 
+			statemachines.MoveNotebook: {
+				"[ec2:DescribeSubnets] [*]", "[elasticmapreduce:AddTags] [" + emrClusters + "]", "[elasticmapreduce:DescribeCluster] [" + emrClusters + "]", "[elasticmapreduce:RunJobFlow] [*]",
+				"[elasticmapreduce:TerminateJobFlows] [" + emrClusters + "]",
+				"[iam:PassRole] [arn:aws:iam::123456789012:role/EMR_DefaultRole_V2 arn:aws:iam::123456789012:role/EMR_EC2_DefaultRole]", fmt.Sprintf(function, "move-notebook"),
+			},
 			statemachines.CreateVirtualCluster: {createsCluster, tagsCluster, serviceLinkedRole},
 			statemachines.DeleteVirtualCluster: {deletesCluster, describesCluster},
 			statemachines.SubmitJobRun:         {followsJobRun, startsJobRun, tagsJobRun, fmt.Sprintf(function, "open-session")},

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"reflect"
 	"slices"
@@ -11,10 +10,7 @@ import (
 
 	"nightshift/events"
 	"nightshift/infra/stack"
-	"nightshift/internal/app"
 	"nightshift/internal/config"
-	"nightshift/internal/obs"
-	"nightshift/internal/session"
 )
 
 // toPeople are the rules that stand in no wiring: they lead to people.
@@ -173,9 +169,9 @@ func TestRulesMatchWhatHasNoSample(t *testing.T) {
 	for _, c := range []struct{ name, event, want string }{
 		{"an unknown call of Identity Center", `{"source":"aws.sso","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"sso.amazonaws.com","eventName":"EndAllSessions"}}`, "identity"},
 		{"a console action", `{"source":"aws.sso-directory","detail-type":"AWS Console Action via CloudTrail","detail":{"eventSource":"sso-directory.amazonaws.com","eventName":"EndSession"}}`, "identity"},
-		{"a stop that is not seen", `{"source":"nightshift","detail-type":"` + stack.AlertType + `","detail":{"alert":"` + stack.StopUnconfirmed + `"}}`, "stuck"},
+		{"a stop that is not seen", `{"source":"nightshift","detail-type":"Nightshift Alert","detail":{"alert":"stop-unconfirmed"}}`, "stuck"},
 		{"a notice", `{"source":"nightshift","detail-type":"` + stack.NoticeType + `","detail":{"notice":"late"}}`, "notices"},
-		{"another alert", `{"source":"nightshift","detail-type":"` + stack.AlertType + `","detail":{"alert":"mode-unknown"}}`, ""},
+		{"another alert", `{"source":"nightshift","detail-type":"Nightshift Alert","detail":{"alert":"mode-unknown"}}`, ""},
 		{"a misspelt sign-out", `{"source":"nightshift","detail-type":"Nightshift Signed out","detail":{"user":"x"}}`, "own-revocation"},
 		{"another service", `{"source":"aws.ec2","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"ec2.amazonaws.com","eventName":"RunInstances"}}`, ""},
 	} {
@@ -230,34 +226,6 @@ func TestEnvironments(t *testing.T) {
 			if slices.Contains(config.For(f), config.WatchMachine) && !strings.HasSuffix(loaded.WatchMachine, ":stateMachine:nightshift-watch") {
 				t.Errorf("%s starts %s", f, loaded.WatchMachine)
 			}
-		}
-	}
-}
-
-// The names that the alarms and the page rule repeat are those of the code that
-// publishes and announces; infra may not import it, a test may.
-func TestNamesAreThoseOfTheCode(t *testing.T) {
-	for _, c := range []struct{ got, want string }{
-		{stack.Namespace, obs.Namespace}, {stack.Dimension, obs.Dimension}, {stack.Lateness, app.MetricStopLateness},
-		{stack.Parked, app.MetricParked}, {stack.Unrecognised, app.MetricUnrecognised},
-	} {
-		if c.got != c.want {
-			t.Errorf("infra says %q, the code %q", c.got, c.want)
-		}
-	}
-	if obs.Names()[stack.Lateness] != "Milliseconds" || stack.Promise < session.PageAfter {
-		t.Errorf("lateness is in %q; a page comes after %s of %s", obs.Names()[stack.Lateness], session.PageAfter, stack.Promise)
-	}
-	// The reason and the detail-type stand in code without a name to import.
-	for word, file := range map[string]string{
-		stack.StopUnconfirmed: "../internal/session/decide.go", stack.AlertType: "../internal/outbound/outbound.go", stack.NoticeType: "../internal/outbound/outbound.go",
-	} {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(string(data), `"`+word+`"`) {
-			t.Errorf("%s does not say %q any more", file, word)
 		}
 	}
 }

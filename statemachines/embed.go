@@ -27,6 +27,7 @@ const (
 	SubmitJobRun         = "submit-job-run"         // by Step Functions' own integration, under a session
 	Restart              = "restart"                // from a checkpoint, under a new session
 	ProcessInVPC         = "process-in-vpc"         // a SageMaker job, once its network was checked
+	MoveNotebook         = "move-notebook"          // to another cluster of its VPC, or back
 )
 
 // RunWait is how long `run` waits for its session's end. A background session
@@ -50,12 +51,17 @@ const (
 	deleteCluster   = "arn:aws:states:::emr-containers:deleteVirtualCluster.sync"
 	describeCluster = "arn:aws:states:::aws-sdk:emrcontainers:describeVirtualCluster"
 	startJobRun     = "arn:aws:states:::emr-containers:startJobRun.sync"
+
+	describeEMRCluster   = "arn:aws:states:::aws-sdk:emr:describeCluster"
+	createEMRCluster     = "arn:aws:states:::aws-sdk:emr:runJobFlow"
+	terminateEMRClusters = "arn:aws:states:::aws-sdk:emr:terminateJobFlows"
+	describeSubnets      = "arn:aws:states:::aws-sdk:ec2:describeSubnets"
 )
 
 // Integrations lists the resources of AWS services that the machines use besides
 // Lambda's and Step Functions' own.
 func Integrations() []string {
-	return []string{createCluster, deleteCluster, describeCluster, startJobRun}
+	return []string{createCluster, deleteCluster, describeCluster, startJobRun, describeEMRCluster, createEMRCluster, terminateEMRClusters, describeSubnets}
 }
 
 // The errors of our functions that the machines tell apart: the names of the Go
@@ -79,6 +85,7 @@ const (
 	ObserveEndpointArn = "ObserveEndpointArn" // function observe-endpoint, in watch
 	DrainEndpointArn   = "DrainEndpointArn"   // function drain-endpoint, in drain
 	RestartSessionArn  = "RestartSessionArn"  // function restart-session, in restart
+	MoveNotebookArn    = "MoveNotebookArn"    // function move-notebook, in move-notebook
 	WatchMachineArn    = "WatchMachineArn"    // watch itself: a literal, not a reference to the resource
 	DrainMachineArn    = "DrainMachineArn"    // drain itself, likewise
 )
@@ -88,7 +95,7 @@ var files embed.FS
 
 // Names lists the machines.
 func Names() []string {
-	return []string{Run, Watch, Drain, CreateVirtualCluster, DeleteVirtualCluster, SubmitJobRun, Restart, ProcessInVPC}
+	return []string{Run, Watch, Drain, CreateVirtualCluster, DeleteVirtualCluster, SubmitJobRun, Restart, ProcessInVPC, MoveNotebook}
 }
 
 // Definition is a machine's definition before substitution: Amazon States

@@ -36,6 +36,7 @@ var arns = map[string]string{
 	statemachines.DrainEndpointArn:   functionARN("drain-endpoint"),
 	statemachines.RestartSessionArn:  functionARN("restart-session"),
 	statemachines.PreflightArn:       functionARN("preflight"),
+	statemachines.MoveNotebookArn:    functionARN("move-notebook"),
 	statemachines.WatchMachineArn:    machineARN(statemachines.Watch),
 	statemachines.DrainMachineArn:    machineARN(statemachines.Drain),
 }
@@ -67,6 +68,7 @@ func TestSubstitutionsAreNumbersOrARNs(t *testing.T) {
 		statemachines.SubmitJobRun:         "OpenSessionArn RunWaitSeconds= TaskTimeoutSeconds=",
 		statemachines.ProcessInVPC:         "OpenSessionArn PreflightArn RunWaitSeconds= StartRunArn TaskTimeoutSeconds=",
 		statemachines.Restart:              "GraceRounds= GraceSeconds= RestartSessionArn TaskTimeoutSeconds=",
+		statemachines.MoveNotebook:         "GraceRounds= GraceSeconds= MoveNotebookArn TaskTimeoutSeconds=",
 	}
 	for _, name := range statemachines.Names() {
 		var got []string

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 
 	"nightshift/internal/config"
+	"nightshift/internal/obs/panel"
 )
 
 // How long EventBridge tries to bring an event to a queue: its own most. The
@@ -139,7 +140,7 @@ func (d *deployment) addRules() {
 		rule := awsevents.NewCfnRule(d.stack, text("Rule-"+r.Name), props)
 		arns[r.Function] = append(arns[r.Function], rule.AttrArn())
 	}
-	for _, f := range eventFunctions() {
+	for _, f := range panel.Behind() {
 		for _, q := range []interface {
 			AddToResourcePolicy(awsiam.PolicyStatement) *awsiam.AddToResourcePolicyResult
 			QueueArn() *string

@@ -39,8 +39,10 @@ func (r *reader) console(s *Settings) {
 	if s.ConsoleIssuer != "" && s.ConsoleAudience == "" {
 		r.refuse("consoleAudience", "is not given, and consoleIssuer is")
 	}
-	if s.ConsoleIssuer == "" && s.ConsoleAudience != "" {
-		r.refuse("consoleIssuer", "is not given, and consoleAudience is")
+	for _, key := range []string{"consoleAudience", "consoleClientId"} {
+		if s.ConsoleIssuer == "" && r.raw(key) != "" {
+			r.refuse("consoleIssuer", "is not given, and %s is", key)
+		}
 	}
 }
 
@@ -61,7 +63,7 @@ func (d *deployment) addConsole() {
 		props.ApiId, props.RouteKey, props.Target = api.Ref(), text(key), target
 		made := awsapigatewayv2.NewCfnRoute(d.stack, text("ConsoleRoute"+id), &props)
 		if *props.AuthorizationType == "NONE" {
-			accept(made, "AwsSolutions-APIG4", "The page holds no data; what it shows it asks for with a token, on a route that wants one.")
+			accept(made, "AwsSolutions-APIG4", "The page and its sign-in hold no data; what the page shows it asks for with a token, on a route that wants one.")
 		}
 	}
 	route("Signed", "ANY /iam/{proxy+}", awsapigatewayv2.CfnRouteProps{AuthorizationType: text("AWS_IAM")})
@@ -72,6 +74,7 @@ func (d *deployment) addConsole() {
 		})
 		route("Tokens", "ANY /api/{proxy+}", awsapigatewayv2.CfnRouteProps{AuthorizationType: text("JWT"), AuthorizerId: authorizer.Ref()})
 		route("Page", "GET /", awsapigatewayv2.CfnRouteProps{AuthorizationType: text("NONE")})
+		route("SignIn", "POST /signin", awsapigatewayv2.CfnRouteProps{AuthorizationType: text("NONE")})
 		route("Assets", "GET /{proxy+}", awsapigatewayv2.CfnRouteProps{AuthorizationType: text("NONE")})
 	}
 	group := awslogs.NewLogGroup(d.stack, text("ConsoleLogs"), &awslogs.LogGroupProps{

@@ -36,6 +36,9 @@ type Settings struct {
 	Network          networkSettings
 	Cluster          clusterSettings
 	NotebookPolicies bool // make the notebooks' policies
+	// NotebookClusterRoles are the roles that move-notebook may make clusters with.
+	NotebookClusterRoles []string
+	CheckpointLocations  []string // in S3, where runs keep their checkpoints
 	// Chosen are the values of the functions' optional variables; one that is not
 	// here has the functions' default.
 	Chosen map[string]string
@@ -75,6 +78,7 @@ func Keys() []Key {
 		{"sessionsTokenSecret", "none", "the whole ARN of a secret of Secrets Manager, with the six characters at its end", "its text is the bearer token that sessionsUrl asks for; only on-schedule may read it, and reads it anew for each list"},
 		{"consoleIssuer", "none", "the address of an OpenID Connect issuer, https and without parameters", "whose tokens the console's page and API believe; none: only requests signed with credentials of AWS are taken, under /iam/"},
 		{"consoleAudience", "none", "the audience (client id) of the tokens", "for whom those tokens are made; needed with consoleIssuer"},
+		{"consoleClientId", "none", "the client id of the page at the issuer", "with it, people sign in to the page at the issuer (authorization code with PKCE, as a public client; its redirect address is the ConsoleUrl with a / at its end); none: they paste a token. The ID token is taken where this is the audience too, else the access token"},
 		{"consoleUserClaim", "sub", "the name of a claim", "claim of a token that holds its user's id in the identity store"},
 		{"consoleGroupsClaim", "none", "the name of a claim", "claim of a token that lists its groups; they must be groups that only administrators can make"},
 		{"consoleAdministrators", "nobody", "a JSON list of groups of tokens, each one word, and of ARNs of IAM roles and users", "who sees and ends everybody's sessions; with a token everyone else sees their own, and with a signature nobody else sees anything"},
@@ -84,7 +88,7 @@ func Keys() []Key {
 		{"tracing", "false", "true or false", "X-Ray tracing of functions and state machines"},
 		{"functionsDir", "../.build/functions", "a folder with <function>/bootstrap for each function; `make build` makes it", "where the built functions are, from infra/"},
 		{"deploying", "false", "true or false", "set by `make deploy`: refuse what can be synthesized but not used"},
-	}, networkKeys(), clusterKeys(), notebookKeys())
+	}, networkKeys(), clusterKeys(), notebookKeys(), checkpointKeys())
 }
 
 var (
@@ -139,6 +143,8 @@ func Read(context map[string]any) (Settings, error) {
 	r.network(&s)
 	r.cluster(&s)
 	s.NotebookPolicies = r.truth("notebookPolicies")
+	s.NotebookClusterRoles = r.list("notebookClusterRoles", roleForm)
+	s.CheckpointLocations = r.list("checkpointLocations", checkpointForm)
 	if s.Chosen[config.SessionsTokenSecret] != "" && s.Chosen[config.SessionsURL] == "" {
 		r.refuse("sessionsUrl", "is not given, and sessionsTokenSecret is")
 	}
@@ -244,6 +250,7 @@ var variables = map[string]string{
 	"logLevel": config.LogLevel, "endpoints": config.Endpoints,
 	"factsAge": config.FactsAge, "sessionsUrl": config.SessionsURL, "sessionsTokenSecret": config.SessionsTokenSecret,
 	"consoleUserClaim": config.ConsoleUserClaim, "consoleGroupsClaim": config.ConsoleGroupsClaim, "consoleAdministrators": config.ConsoleAdministrators,
+	"consoleIssuer": config.ConsoleIssuer, "consoleAudience": config.ConsoleAudience, "consoleClientId": config.ConsoleClientID,
 }
 
 // identity reads what the functions read too, with their own reader, so that

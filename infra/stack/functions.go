@@ -13,6 +13,7 @@ import (
 
 	"nightshift/internal/cadence"
 	"nightshift/internal/config"
+	"nightshift/internal/obs/panel"
 	"nightshift/statemachines"
 )
 
@@ -28,10 +29,6 @@ const (
 	streamBatch    = 25
 	streamAttempts = 3
 	streamAge      = 5 * time.Minute
-
-	// drainsMin is the reserved concurrency of drain-endpoint where few endpoints
-	// are configured: adopted runs may bring others.
-	drainsMin = 5
 )
 
 // timeout is how long a function may take. One behind a queue must end before
@@ -39,27 +36,13 @@ const (
 // given up.
 func timeout(f string) time.Duration {
 	switch {
-	case slices.Contains(eventFunctions(), f):
+	case slices.Contains(panel.Behind(), f):
 		return (config.QueueVisibility - 2) * time.Second
-	case f == scheduled:
-		// A sweep that is longer than a minute overlaps the next, which does nothing
-		// twice.
+	case f == panel.Scheduled:
+		// A sweep that is longer than a minute delays the next (config.Concurrency).
 		return 5 * time.Minute
 	}
 	return cadence.TaskTimeout - 5*time.Second
-}
-
-// reserved is the concurrency that is kept for a function, and its limit: the
-// two on which the promise of 15 minutes hangs must not wait for an account that
-// is busy. 0: none.
-func (d *deployment) reserved(f string) int {
-	switch f {
-	case "on-logout":
-		return config.QueueMaxConcurrency
-	case "drain-endpoint":
-		return max(drainsMin, len(d.Endpoints))
-	}
-	return 0
 }
 
 func (d *deployment) retention() awslogs.RetentionDays {
@@ -76,15 +59,18 @@ func (d *deployment) addFunctions() {
 	for _, f := range config.Functions() {
 		d.functions[f] = d.function(f)
 	}
-	for _, f := range eventFunctions() {
+	for _, f := range panel.Behind() {
 		d.fromQueue(f)
 	}
 	d.fromStream()
 }
 
+// logsOf is the name of a function's log group.
+func (d *deployment) logsOf(f string) string { return "/aws/lambda/" + d.named(f) }
+
 func (d *deployment) function(f string) awslambda.Function {
 	group := awslogs.NewLogGroup(d.stack, text("Logs-"+f), &awslogs.LogGroupProps{
-		LogGroupName: text("/aws/lambda/" + d.named(f)), Retention: d.retention(), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+		LogGroupName: text(d.logsOf(f)), Retention: d.retention(), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
 	role := awsiam.NewRole(d.stack, text("Role-"+f), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(text("lambda.amazonaws.com"), nil), Description: text("Function " + f),
@@ -107,7 +93,7 @@ func (d *deployment) function(f string) awslambda.Function {
 	if d.Tracing {
 		props.Tracing = awslambda.Tracing_ACTIVE
 	}
-	if n := d.reserved(f); n > 0 {
+	if n := config.Concurrency(f, len(d.Endpoints)); n > 0 {
 		props.ReservedConcurrentExecutions = number(n)
 	}
 	fn := awslambda.NewFunction(d.stack, text("Function-"+f), props)
@@ -134,6 +120,7 @@ func (d *deployment) environment(f string) *map[string]*string {
 		config.WatchMachine:    d.machineArn(statemachines.Watch),
 		config.DrainMachine:    d.machineArn(statemachines.Drain),
 		config.RunMachine:      d.machineArn(statemachines.Run),
+		config.MoveMachine:     d.machineArn(statemachines.MoveNotebook),
 		config.IdentityStoreID: text(d.IdentityStore),
 		config.Endpoints:       text(d.EndpointsJSON),
 	}
@@ -152,18 +139,24 @@ func (d *deployment) environment(f string) *map[string]*string {
 // fromQueue has a function take its queue's events, of which only those that
 // failed come again.
 func (d *deployment) fromQueue(f string) {
+	// No more than are reserved: what the mapping starts beyond would be refused, and
+	// count as a delivery.
+	atOnce := config.QueueMaxConcurrency
+	if n := config.Concurrency(f, len(d.Endpoints)); n > 0 {
+		atOnce = n
+	}
 	awslambda.NewEventSourceMapping(d.stack, text("Source-"+f), &awslambda.EventSourceMappingProps{
 		Target: d.functions[f], EventSourceArn: d.queues[f].QueueArn(),
-		BatchSize: number(queueBatch), ReportBatchItemFailures: yes, MaxConcurrency: number(config.QueueMaxConcurrency),
+		BatchSize: number(queueBatch), ReportBatchItemFailures: yes, MaxConcurrency: number(atOnce),
 	})
 }
 
 // fromStream has effects carried out from the table's stream. From its oldest
 // record on, so that a new mapping misses nothing.
 func (d *deployment) fromStream() {
-	failed := d.failed[streamed]
-	awslambda.NewEventSourceMapping(d.stack, text("Source-"+streamed), &awslambda.EventSourceMappingProps{
-		Target: d.functions[streamed], EventSourceArn: d.table.TableStreamArn(), StartingPosition: awslambda.StartingPosition_TRIM_HORIZON,
+	failed := d.failed[panel.Streamed]
+	awslambda.NewEventSourceMapping(d.stack, text("Source-"+panel.Streamed), &awslambda.EventSourceMappingProps{
+		Target: d.functions[panel.Streamed], EventSourceArn: d.table.TableStreamArn(), StartingPosition: awslambda.StartingPosition_TRIM_HORIZON,
 		BatchSize: number(streamBatch), BisectBatchOnError: yes, ReportBatchItemFailures: yes,
 		RetryAttempts: number(streamAttempts), MaxRecordAge: awscdk.Duration_Seconds(number(int(streamAge / time.Second))),
 		OnFailure: &destination{failed},

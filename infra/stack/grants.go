@@ -11,6 +11,7 @@ import (
 
 	"nightshift/internal/config"
 	"nightshift/internal/ddbstore/schema"
+	"nightshift/internal/obs/panel"
 	"nightshift/statemachines"
 )
 
@@ -32,6 +33,7 @@ const (
 	open     capability = "open"     // open sessions, on a condition on the user
 	facts    capability = "facts"    // read an application's setting
 	user     capability = "user"     // read a user's status
+	naming   capability = "naming"   // read whose a user name is
 	users    capability = "users"    // read all users' statuses
 	access   capability = "access"   // read who is assigned to applications
 	replay   capability = "replay"   // read the event history
@@ -40,32 +42,40 @@ const (
 	watch    capability = "watch"    // start watches
 	drain    capability = "drain"    // start drains
 	release  capability = "release"  // release executions that wait
+	aborted  capability = "aborted"  // list executions that wait
 	look     capability = "look"     // list runs
+	letters  capability = "letters"  // list SageMaker's jobs, for a name's own letters
 	describe capability = "describe" // ask about one run
 	start    capability = "start"    // start runs
 	stop     capability = "stop"     // stop runs
 	networks capability = "networks" // read the network of jobs
 	rerun    capability = "rerun"    // start a session's run again
+	resume   capability = "resume"   // take moves of notebooks up again
+	moving   capability = "moving"   // move notebooks
+	reread   capability = "reread"   // read with what runs were started
+	saved    capability = "saved"    // list checkpoints
 )
 
 // does says what each function does, which follows from its use cases in
 // internal/app: events write facts, which never open a session unless they tell
-// of a birth, and ask the engine about a run that nobody owns yet; the sweep and
-// the watch look, adopt and replay; only a drain stops runs, only start-run
+// of a birth, and ask the engine about a run that nobody owns yet (of a job of
+// SageMaker an ARN does not tell the letters of its name, which only a list does);
+// the sweep and the watch look, adopt and replay; only a drain stops runs, only start-run
 // starts them. on-logout is told no endpoints, so it asks no engine.
 var does = map[string][]capability{
 	"on-logout":        {get, query, write},
-	"on-revocation":    {get, query, write, user, access, describe},
-	"on-run-event":     {get, query, write, open, facts, describe},
-	"on-schedule":      {get, query, write, open, facts, user, users, access, replay, portal, announce, watch, drain, release, look, describe},
+	"on-revocation":    {get, query, write, user, access, describe, letters},
+	"on-run-event":     {get, query, write, open, facts, describe, letters},
+	"on-schedule":      {get, query, write, open, facts, user, naming, users, access, replay, aborted, portal, announce, watch, drain, release, look, describe, resume, saved},
 	"open-session":     {get, write, open, facts},
-	"start-run":        {get, write, release, describe, start},
-	"observe-endpoint": {get, query, write, open, facts, announce, watch, look, describe},
+	"start-run":        {get, query, write, release, describe, letters, start},
+	"observe-endpoint": {get, query, write, open, facts, naming, announce, watch, look, describe},
 	"drain-endpoint":   {get, query, write, drain, look, describe, stop},
-	"run-effects":      {get, write, announce, watch, drain, release},
+	"run-effects":      {get, query, write, announce, watch, drain, release, reread, saved},
 	"console":          {get, query, write, rerun},
 	"restart-session":  {get, query, write, rerun},
-	"preflight":        {query, networks},
+	"move-notebook":    {get, query, write, announce, moving},
+	"preflight":        {get, query, write, networks},
 }
 
 // grant is one statement of a role's policy. Where a resource has a "*" in it,
@@ -77,6 +87,7 @@ type grant struct {
 	resources []resource
 	condition map[string]any
 	why       string
+	shared    bool // of the same resources as others of its name
 }
 
 // resource is what a statement is about.
@@ -140,10 +151,20 @@ func (d *deployment) allow(role awsiam.Role, g grant) {
 // invokers and its log need.
 func (d *deployment) grants(f string, role awsiam.Role, group awslogs.LogGroup) {
 	d.allow(role, grant{sid: "Log", actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, resources: exact(group.LogGroupArn())})
+	var all []grant
 	for _, c := range does[f] {
 		for _, g := range d.grantsOf(c) {
-			d.allow(role, g)
+			// Capabilities whose statements have one name are about the same resources:
+			// one statement says them all, for a role's policies may be 10,240 bytes long.
+			if i := slices.IndexFunc(all, func(of grant) bool { return of.sid == g.sid && of.shared && g.shared }); i >= 0 {
+				all[i].actions = append(all[i].actions, g.actions...)
+				continue
+			}
+			all = append(all, g)
 		}
+	}
+	for _, g := range all {
+		d.allow(role, g)
 	}
 	if q := d.queues[f]; q != nil {
 		d.allow(role, grant{sid: "Queue", actions: []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}, resources: exact(q.QueueArn())})
@@ -151,7 +172,7 @@ func (d *deployment) grants(f string, role awsiam.Role, group awslogs.LogGroup) 
 	if q := d.failed[f]; q != nil {
 		d.allow(role, grant{sid: "OnFailure", actions: []string{"sqs:SendMessage"}, resources: exact(q.QueueArn())})
 	}
-	if f == streamed {
+	if f == panel.Streamed {
 		d.allow(role, grant{sid: "Stream", actions: []string{"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"}, resources: exact(d.table.TableStreamArn())})
 		d.allow(role, grant{
 			sid: "Streams", actions: []string{"dynamodb:ListStreams"}, resources: anything(),
@@ -229,6 +250,11 @@ func (d *deployment) grantsOf(c capability) []grant {
 		return []grant{{sid: "StartDrain", actions: []string{"states:StartExecution"}, resources: exact(d.machineArn(statemachines.Drain))}}
 	case release:
 		return []grant{{sid: "Release", actions: []string{"states:SendTaskSuccess", "states:SendTaskFailure"}, resources: exact(d.machineArn(statemachines.Run), d.machineArn(statemachines.ProcessInVPC))}}
+	case aborted:
+		return []grant{{
+			sid: "AbortedExecutions", actions: []string{"states:ListExecutions"},
+			resources: exact(d.machineArn(statemachines.Run), d.machineArn(statemachines.SubmitJobRun), d.machineArn(statemachines.ProcessInVPC)),
+		}}
 	case portal:
 		// A secret that is encrypted with a key of somebody's own needs that key's
 		// policy to admit this role: infra knows the secret, not its key.
@@ -237,12 +263,25 @@ func (d *deployment) grantsOf(c capability) []grant {
 			secret = exact(text(s))
 		}
 		return []grant{{sid: "SessionsToken", actions: []string{"secretsmanager:GetSecretValue"}, resources: secret}}
-	case facts, user, users, access, replay:
+	case facts, user, naming, users, access, replay:
 		return d.identityGrants(c)
 	case networks:
 		return d.networkGrants()
 	case rerun:
 		return d.rerunGrants()
+	case resume:
+		return []grant{
+			{sid: "StartMove", actions: []string{"states:StartExecution"}, resources: exact(d.machineArn(statemachines.MoveNotebook))},
+			d.readExecutions(),
+		}
+	case moving:
+		return append(d.notebookGrants(describe), grant{sid: "StartRun", actions: []string{"states:StartExecution"}, resources: exact(d.machineArn(statemachines.Run))}, d.readExecutions())
+	case reread:
+		return []grant{d.readRun()}
+	case saved:
+		return d.checkpointGrants()
+	case letters:
+		return d.sagemakerGrants(c)
 	case look, describe, start, stop:
 		all := slices.Concat(d.emrGrants(c), d.notebookGrants(c), d.sagemakerGrants(c))
 		if c == start {
@@ -260,19 +299,21 @@ func (d *deployment) identityGrants(c capability) []grant {
 		account = "${A}"
 	}
 	store := arn("arn:${P}:identitystore::%s:identitystore/%s", account, d.IdentityStore)
+	people := func(action string) []grant {
+		return []grant{{
+			sid: "User", actions: []string{action}, resources: []resource{store, arn("arn:${P}:identitystore:::user/*")}, shared: true,
+			why: "Events and runs name any user of the store, and where many have sessions all are listed; only status, id and name are read, and only in this one store.",
+		}}
+	}
 	switch c {
 	case facts:
 		return []grant{{sid: "Facts", actions: []string{"sso:GetApplicationSessionConfiguration"}, resources: exact(d.applications()...)}}
 	case user:
-		return []grant{{
-			sid: "User", actions: []string{"identitystore:DescribeUser"}, resources: []resource{store, arn("arn:${P}:identitystore:::user/*")},
-			why: "Events name any user of the store; only the status is read, and only in this one store.",
-		}}
+		return people("identitystore:DescribeUser")
+	case naming:
+		return people("identitystore:GetUserId")
 	case users:
-		return []grant{{
-			sid: "Users", actions: []string{"identitystore:ListUsers"}, resources: []resource{store, arn("arn:${P}:identitystore:::user/*")},
-			why: "Where many users have sessions the whole directory is listed; reading, in this one store.",
-		}}
+		return people("identitystore:ListUsers")
 	case access:
 		return []grant{{
 			sid: "Groups", actions: []string{"identitystore:ListGroupMembershipsForMember"},
@@ -415,12 +456,16 @@ func (d *deployment) sagemakerGrants(c capability) []grant {
 	jobs := resources(places, "training-job/*", "processing-job/*")
 	pipelines, executions := resources(places, "pipeline/*"), resources(places, "pipeline/*/execution/*")
 	list := grant{sid: "ListExecutions", actions: []string{"sagemaker:ListPipelineExecutions"}, resources: pipelines, why: whyPipelines}
+	jobLists := grant{
+		sid: "ListJobs", actions: []string{"sagemaker:ListTrainingJobs", "sagemaker:ListProcessingJobs"}, resources: anything(),
+		why: "SageMaker's lists of jobs and of pipelines know no resources (service authorization reference).",
+	}
 	switch c {
+	case letters:
+		return []grant{jobLists}
 	case look:
-		return []grant{{
-			sid: "ListJobs", actions: []string{"sagemaker:ListTrainingJobs", "sagemaker:ListProcessingJobs", "sagemaker:ListPipelines"}, resources: anything(),
-			why: "SageMaker's lists of jobs and of pipelines know no resources (service authorization reference).",
-		}, list}
+		jobLists.actions = append(jobLists.actions, "sagemaker:ListPipelines")
+		return []grant{jobLists, list}
 	case describe:
 		return []grant{
 			{sid: "DescribeJob", actions: []string{"sagemaker:DescribeTrainingJob", "sagemaker:DescribeProcessingJob", "sagemaker:ListTags"}, resources: jobs, why: whyJobs},

@@ -21,6 +21,7 @@ var called = map[string]string{
 	statemachines.DrainEndpointArn:   "drain-endpoint",
 	statemachines.PreflightArn:       "preflight",
 	statemachines.RestartSessionArn:  "restart-session",
+	statemachines.MoveNotebookArn:    "move-notebook",
 }
 
 // continued says which machine each other substitution is: itself, to which it

@@ -10,7 +10,9 @@ import (
 )
 
 func notebookKeys() []Key {
-	return []Key{{"notebookPolicies", "false", "true or false", "make the managed policies of EMR notebooks, to be attached to permission sets or roles of users: <stackName>-own-notebooks (one's own only, the owner's tag forced and kept) and <stackName>-notebook-departments (a notebook's department is its cluster's cost-center)"}}
+	return []Key{{
+		"notebookClusterRoles", "[]", "a JSON list of ARNs of IAM roles", "the service role and the instances' role of the clusters where notebooks run: with them move-notebook may make a new cluster like the old one; none: it makes none",
+	}, {"notebookPolicies", "false", "true or false", "make the managed policies of EMR notebooks, to be attached to permission sets or roles of users: <stackName>-own-notebooks (one's own only, the owner's tag forced and kept) and <stackName>-notebook-departments (a notebook's department is its cluster's cost-center)"}}
 }
 
 // addNotebooks makes the notebooks' policies where they are asked for; who they
@@ -30,6 +32,42 @@ func (d *deployment) addNotebooks() {
 		m := d.managed(p.id, p.name, p.what, document(p.document.JSON()))
 		accept(m, "AwsSolutions-IAM5", "Whose a notebook or a cluster is, is known by its tag, which each statement has as its condition; their ids are not known before, and EMR's lists know no resources.")
 	}
+}
+
+// notebookMachineGrants are what move-notebook's own calls of EMR and EC2 need.
+// A cluster is made only as a notebook's, and only such a one is ended: both by its
+// tag.
+func (d *deployment) notebookMachineGrants(integration string) (all []grant, known bool) {
+	const whyClusters = "Callers name clusters, and new ones have ids that nobody knows before; only those of this account and region."
+	clusters := []resource{arn("arn:${P}:elasticmapreduce:${R}:${A}:cluster/*")}
+	tagged := func(key string) map[string]any {
+		return map[string]any{"Null": map[string]any{"elasticmapreduce:" + key + "/" + notebook.TagNotebook: "false"}}
+	}
+	switch integration {
+	case "aws-sdk:emr:describeCluster":
+		return []grant{{sid: "DescribeCluster", actions: []string{"elasticmapreduce:DescribeCluster"}, resources: clusters, why: whyClusters}}, true
+	case "aws-sdk:ec2:describeSubnets":
+		return []grant{{sid: "DescribeSubnets", actions: []string{"ec2:DescribeSubnets"}, resources: anything(), why: "EC2's descriptions know no resources (service authorization reference)."}}, true
+	case "aws-sdk:emr:terminateJobFlows":
+		return []grant{{
+			sid: "TerminateCluster", actions: []string{"elasticmapreduce:TerminateJobFlows"}, resources: clusters, condition: tagged("ResourceTag"),
+			why: whyClusters + " Besides, only those that were made for a notebook, by their tag.",
+		}}, true
+	case "aws-sdk:emr:runJobFlow":
+		if len(d.NotebookClusterRoles) == 0 {
+			return nil, true // there is no role that a cluster may be given
+		}
+		return []grant{{
+			sid: "CreateCluster", actions: []string{"elasticmapreduce:RunJobFlow"}, resources: anything(), condition: tagged("RequestTag"),
+			why: "EMR's RunJobFlow knows no resources (service authorization reference); only clusters that carry a notebook's tag are made.",
+		}, {
+			sid: "TagCluster", actions: []string{"elasticmapreduce:AddTags"}, resources: clusters, condition: tagged("RequestTag"), why: whyClusters,
+		}, {
+			sid: "PassClusterRoles", actions: []string{"iam:PassRole"}, resources: exact(*texts(d.NotebookClusterRoles...)...),
+			condition: map[string]any{"StringEquals": map[string]any{"iam:PassedToService": texts("elasticmapreduce.amazonaws.com", "ec2.amazonaws.com")}},
+		}}, true
+	}
+	return nil, false
 }
 
 // managed is a managed policy that people attach.

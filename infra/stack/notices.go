@@ -5,6 +5,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
+
+	"nightshift/internal/obs/panel"
 )
 
 // addNotices makes the topic on which people are told of sessions that end soon,
@@ -39,7 +41,7 @@ func (d *deployment) toPeople(id, name string, topic awssns.Topic, pattern map[s
 	target := &awsevents.CfnRule_TargetProperty{
 		Id: text("people"), Arn: topic.TopicArn(),
 		RetryPolicy:      &awsevents.CfnRule_RetryPolicyProperty{MaximumEventAgeInSeconds: number(deliveryAgeSeconds), MaximumRetryAttempts: number(deliveryAttempts)},
-		DeadLetterConfig: &awsevents.CfnRule_DeadLetterConfigProperty{Arn: d.failed[streamed].QueueArn()},
+		DeadLetterConfig: &awsevents.CfnRule_DeadLetterConfigProperty{Arn: d.failed[panel.Streamed].QueueArn()},
 	}
 	if words != nil {
 		target.InputTransformer = words
@@ -49,7 +51,7 @@ func (d *deployment) toPeople(id, name string, topic awssns.Topic, pattern map[s
 	})
 	from := map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": rule.AttrArn()}}
 	speak(topic, id, "events.amazonaws.com", from)
-	keep(d.failed[streamed], "OnlyThe"+id, from)
+	keep(d.failed[panel.Streamed], "OnlyThe"+id, from)
 }
 
 // speak lets a service publish on a topic.

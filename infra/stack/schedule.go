@@ -9,16 +9,17 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 
 	"nightshift/internal/cadence"
+	"nightshift/internal/obs/panel"
 )
 
 // addSchedule has the sweep made each minute (S3.4). What fails is not repeated:
 // the next minute does it again, and a late sweep does nothing that it does not.
 func (d *deployment) addSchedule() {
-	f, failed := d.functions[scheduled], d.failed[scheduled]
+	f, failed := d.functions[panel.Scheduled], d.failed[panel.Scheduled]
 	rule := awsevents.NewCfnRule(d.stack, text("Schedule"), &awsevents.CfnRuleProps{
 		Name: text(d.named("schedule")), State: text("ENABLED"), ScheduleExpression: text(rate(cadence.Sweep)),
 		Targets: list(&awsevents.CfnRule_TargetProperty{
-			Id: text(scheduled), Arn: f.FunctionArn(),
+			Id: text(panel.Scheduled), Arn: f.FunctionArn(),
 			DeadLetterConfig: &awsevents.CfnRule_DeadLetterConfigProperty{Arn: failed.QueueArn()},
 			RetryPolicy:      &awsevents.CfnRule_RetryPolicyProperty{MaximumEventAgeInSeconds: number(int(cadence.Sweep / time.Second)), MaximumRetryAttempts: number(0)},
 		}),

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
@@ -20,6 +19,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
 	"github.com/aws/aws-cdk-go/awscdk/v2/cxapi"
+	"github.com/aws/aws-cdk-go/awscdk/v2/interfaces/interfacesawscloudwatch"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
@@ -44,6 +44,7 @@ type deployment struct {
 	machines  map[string]awsstepfunctions.StateMachine
 	topic     awssns.Topic
 	notices   awssns.Topic
+	alarms    []interfacesawscloudwatch.IAlarmRef
 }
 
 // New makes the stack. The error is a sentence where a function is not built.
@@ -61,7 +62,7 @@ func New(scope constructs.Construct, s Settings) (awscdk.Stack, error) {
 		queues: map[string]awssqs.Queue{}, dead: map[string]awssqs.Queue{}, failed: map[string]awssqs.Queue{},
 		functions: map[string]awslambda.Function{}, machines: map[string]awsstepfunctions.StateMachine{},
 	}
-	for _, part := range []func(){d.addTable, d.addBus, d.addQueues, d.addFunctions, d.addConsole, d.addBusPolicy, d.addRules, d.addSchedule, d.addMachines, d.addAlarms, d.addNotices, d.addNetwork, d.addCluster, d.addNotebooks, d.addOutputs} {
+	for _, part := range []func(){d.addTable, d.addBus, d.addQueues, d.addFunctions, d.addConsole, d.addBusPolicy, d.addRules, d.addSchedule, d.addMachines, d.addAlarms, d.addDashboard, d.addNotices, d.addNetwork, d.addCluster, d.addNotebooks, d.addOutputs} {
 		part()
 	}
 	return d.stack, nil
@@ -132,13 +133,3 @@ func list[T any](items ...T) *[]any {
 
 // named is a resource's name, which begins with the stack's.
 func (d *deployment) named(name string) string { return d.Name + "-" + name }
-
-// eventFunctions are the functions that rules lead to, each once, sorted.
-func eventFunctions() []string {
-	var names []string
-	for _, r := range config.Rules() {
-		names = append(names, r.Function)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}

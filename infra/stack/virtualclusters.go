@@ -67,6 +67,9 @@ func (d *deployment) integrationGrants(integration string) []grant {
 			sid: "TagJobRun", actions: []string{"emr-containers:TagResource"}, resources: []resource{arn(clusters), arn(runs)}, why: whyRuns,
 		})
 	}
+	if all, known := d.notebookMachineGrants(strings.TrimPrefix(integration, "arn:aws:states:::")); known {
+		return all
+	}
 	panic(fmt.Sprintf("nobody says what %s needs", integration)) // a defect of this file
 }
 
@@ -75,9 +78,25 @@ func (d *deployment) integrationGrants(integration string) []grant {
 func (d *deployment) rerunGrants() []grant {
 	return []grant{
 		{sid: "StartRun", actions: []string{"states:StartExecution"}, resources: exact(d.machineArn(statemachines.Run))},
-		{
-			sid: "ReadRun", actions: []string{"states:DescribeExecution"}, resources: []resource{arn("arn:${P}:states:${R}:${A}:execution:%s:*", d.named(statemachines.Run))},
-			why: "Callers name executions; only those of the machine run.",
-		},
+		d.readRun(),
 	}
+}
+
+func (d *deployment) readRun() grant {
+	return grant{
+		sid: "ReadRun", actions: []string{"states:DescribeExecution"}, resources: []resource{d.executions(statemachines.Run)},
+		why: "Callers name executions; only those of the machine run.",
+	}
+}
+
+// readExecutions is for telling whether a move, or a run that it started, lives.
+func (d *deployment) readExecutions() grant {
+	return grant{
+		sid: "ReadExecutions", actions: []string{"states:DescribeExecution"}, resources: []resource{d.executions(statemachines.Run), d.executions(statemachines.MoveNotebook)},
+		why: "Callers name executions; only those of the machines run and move-notebook.",
+	}
+}
+
+func (d *deployment) executions(machine string) resource {
+	return arn("arn:${P}:states:${R}:${A}:execution:%s:*", d.named(machine))
 }

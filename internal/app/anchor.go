@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"nightshift/internal/cadence"
@@ -75,8 +76,8 @@ func (a *App) anchor(ctx context.Context, g *anchoring) error {
 		next := proof.Anchor{Seq: g.last.Seq + 1, At: a.Now(), Until: until, Live: g.live, Heads: heads, Previous: g.last.Hash}
 		heads = nil
 		for len(changes) > 0 && len(next.Heads) < cadence.AnchorHeads {
-			next.Heads = append(next.Heads, headOf(changes[0]))
-			next.Until, changes = changes[0].At, changes[1:]
+			next.Heads = append(next.Heads, changes[0].head)
+			next.Until, changes = changes[0].at, changes[1:]
 		}
 		if len(changes) == 0 && all {
 			next.Until = until
@@ -106,7 +107,7 @@ func (a *App) anchor(ctx context.Context, g *anchoring) error {
 // unanchored lists the changes of status in a time that no anchor names yet,
 // oldest first; all says that there are no more. What became visible late is
 // found because since is before what is covered already.
-func (a *App) unanchored(ctx context.Context, g *anchoring, since, until time.Time) (changes []Entry, all bool, err error) {
+func (a *App) unanchored(ctx context.Context, g *anchoring, since, until time.Time) (changes []change, all bool, err error) {
 	named, err := a.namedSince(ctx, since)
 	if err != nil {
 		return nil, false, err
@@ -120,15 +121,24 @@ func (a *App) unanchored(ctx context.Context, g *anchoring, since, until time.Ti
 			return nil, false, err
 		}
 		for _, e := range page {
-			if !named[headOf(e)] {
-				changes = append(changes, e)
+			if h := headOf(e); !named[h] {
+				named[h] = true
+				changes = append(changes, change{h, e.At})
 			}
 		}
-		if next == "" || len(changes) >= cadence.AnchorsMax*cadence.AnchorHeads {
-			return changes, next == "", nil
+		if cursor = next; next == "" {
+			break
 		}
-		cursor = next
 	}
+	slices.SortStableFunc(changes, func(a, b change) int { return a.at.Compare(b.at) })
+	const most = cadence.AnchorsMax * cadence.AnchorHeads
+	return changes[:min(most, len(changes))], len(changes) <= most, nil
+}
+
+// change is a change of status to be anchored.
+type change struct {
+	head proof.Head
+	at   time.Time
 }
 
 // namedSince is what the anchors name that reach beyond a moment.

@@ -43,11 +43,28 @@ type App struct {
 	// Users lists the directory, for when there are too many users to ask for each
 	// (S3.5b); nil: they are asked for one by one, each more seldom.
 	Users Users
+	// Names tells whose the user name is that a run carries; nil, as where there is
+	// no identity store at all: what runs say is taken for the ids of users.
+	Names Names
+	// IdentityStore is the id of the store that Identity asks, d-…; "" is unknown.
+	IdentityStore string
+	// Aborted looks for executions that somebody ended (S3.5); nil: only events tell.
+	Aborted Aborted
 	// Sessions lists live portal sessions (S3.5c); nil: there is no such source.
 	Sessions SessionSource
 	// Runs and Again start a run again (S4.4).
 	Runs  Runs
 	Again Again
+	// Moves starts and looks at executions of move-notebook; Placing, Elsewhere and
+	// Spec read and make the requests of notebooks (S5.1). nil Placing: where
+	// notebooks run is not recorded. nil Moves: moves that died are not taken up.
+	Moves     Executions
+	Placing   Placing
+	Elsewhere Elsewhere
+	// Spec is the engine's request in the input of an execution of run.
+	Spec func(input []byte) ([]byte, error)
+	// Checkpoints looks at what runs have saved; nil: nobody is told (S4.4).
+	Checkpoints Checkpoints
 	// Book has the prices; an empty one knows none, and every cost is unknown.
 	Book cost.Book
 }
@@ -111,6 +128,7 @@ func (a *App) Apply(ctx context.Context, id string, e session.Event) (session.Se
 		conflict = a.Store.Commit(ctx, Commit{Next: next, Entry: entry, Claim: claim})
 		if conflict == nil {
 			a.measure(next, s)
+			a.tell(next, s)
 			return next, nil
 		}
 		if !fault.Is(conflict, fault.Conflict) {
@@ -176,6 +194,13 @@ const (
 	MetricUnknown              = "ChecksUnknown"     // what an identity check asked for could not be read
 	MetricHealed               = "IdentityDrift"     // facts that only an identity check found
 	MetricStopETA              = "StopRequestsAhead" // until the last run that must end has been asked to stop
+	MetricLive                 = "SessionsLive"      // at a sweep: not ENDED
+	MetricEnding               = "SessionsEnding"    // at a sweep: must end and are not seen ended
+	MetricOldestEnding         = "OldestEnding"      // at a sweep: since the cause of the one that waits longest was known
+	MetricStandstill           = "DrainStandstill"   // at a sweep: since runs wait at an endpoint that is sent no stop request
+	MetricTruthAge             = "TruthCheckAge"     // at a sweep: of the oldest complete listing, and of the newest replay
+	MetricChainsVerified       = "ChainsVerified"    // sessions whose history an audit has followed
+	MetricChainsBroken         = "ChainsBroken"      // histories and anchors that it found changed
 )
 
 // digest makes a short stable id of parts.

@@ -19,6 +19,7 @@ import (
 // made anyway, so that knowing whose sessions are live costs no further call: at
 // a million sessions it is the walk that costs, one read of each.
 type census struct {
+	began time.Time // when the sweep did
 	// users with live sessions; true where the records hold that the user is
 	// disabled, deleted or without access.
 	users map[string]bool
@@ -28,6 +29,8 @@ type census struct {
 	named []named
 	// next is what the next anchors are made of.
 	next anchoring
+	// gauges are what operators are told.
+	gauges gauges
 }
 
 // named is what the portal check needs of a session.
@@ -65,13 +68,13 @@ func (a *App) checkIdentities(ctx context.Context, seen census) error {
 		lots[u] = digest(u, now.String())
 	}
 	slices.SortFunc(users, func(x, y string) int { return cmp.Compare(lots[x], lots[y]) })
-	statuses, errs := a.statuses(ctx, users, seen.recorded, now)
+	statuses, errs := a.statuses(by(ctx, seen.began.Add(statusesUntil)), users, seen.recorded, now)
 	for _, user := range users {
 		if status, ok := statuses[user]; ok && (status != UserEnabled || seen.users[user]) {
 			errs = append(errs, a.settle(ctx, user, status, now))
 		}
 	}
-	errs = append(errs, a.checkAssignments(ctx, users, seen, statuses, now))
+	errs = append(errs, a.checkAssignments(by(ctx, seen.began.Add(assignmentsUntil)), users, seen, statuses, now))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("check identities: %w", err)
 	}
@@ -163,9 +166,27 @@ func (a *App) each(ctx context.Context, users []string, ask func(ctx context.Con
 	return fmt.Errorf("%d of %d users cannot be told, such as: %w", unknown, len(users), first)
 }
 
+// When, after a sweep began, its checks of identities ask no more. There is one
+// sweep at a time, and the next one is due after a minute; who is left is asked by
+// it.
+const (
+	statusesUntil    = 45 * time.Second
+	assignmentsUntil = 55 * time.Second
+)
+
+type byKey struct{}
+
+// by is the context of what is to be done by a moment of the app's own clock.
+func by(ctx context.Context, moment time.Time) context.Context {
+	return context.WithValue(ctx, byKey{}, moment)
+}
+
 // late says that the caller's time is nearly up: what is begun now would be cut
 // off, with what the others have still to write.
 func (a *App) late(ctx context.Context) bool {
+	if moment, ok := ctx.Value(byKey{}).(time.Time); ok && !a.Now().Before(moment) {
+		return true
+	}
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() != nil || ok && deadline.Sub(a.Now()) < checksEndBefore
 }
@@ -208,10 +229,7 @@ func (a *App) settle(ctx context.Context, user string, status UserStatus, now ti
 		return nil
 	}
 	if kind == session.UserDeleted {
-		if known, err := a.known(ctx, user); err != nil || !known {
-			if err == nil {
-				err = a.strange(ctx, user)
-			}
+		if gone, err := a.gone(ctx, user, now); err != nil || !gone {
 			return err
 		}
 	}

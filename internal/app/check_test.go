@@ -380,6 +380,62 @@ func TestChecksLeaveTheCallerTime(t *testing.T) {
 	}
 }
 
+// slow is an Identity whose calls take time.
+type slow struct {
+	*identity
+	w        *world
+	statuses int
+	accesses int
+}
+
+func (s *slow) Status(ctx context.Context, user string) (app.UserStatus, error) {
+	s.w.now, s.statuses = s.w.now.Add(60*time.Millisecond), s.statuses+1
+	return s.identity.Status(ctx, user)
+}
+
+func (s *slow) Access(ctx context.Context, user, application string) (session.Tri, error) {
+	s.w.now, s.accesses = s.w.now.Add(300*time.Millisecond), s.accesses+1
+	return s.identity.Access(ctx, user, application)
+}
+
+// S3.4, S3.5: there is one sweep at a time, so that its checks keep to the rates;
+// they end before the next one is due, which asks about those who are left.
+func TestS3_4TheChecksEndBeforeTheNextSweep(t *testing.T) {
+	w := newWorld(t, large)
+	w.deaf, w.unswept = true, true
+	for i := range 1000 {
+		w.put(fmt.Sprintf("user-%04d", i), jobRun)
+	}
+	w.identity.access = map[string]session.Tri{}
+	for i := range 1000 {
+		w.identity.access[fmt.Sprintf("user-%04d", i)] = session.On
+	}
+	all := &slow{identity: w.identity, w: w}
+	w.app.Identity = all
+	w.pass(time.Minute)
+	if err := w.app.Sweep(t.Context()); err != nil { // registers the endpoint
+		t.Fatal(err)
+	}
+	w.pass(time.Minute)
+	for range 5 {
+		began, statuses, accesses := w.now, all.statuses, all.accesses
+		if err := w.app.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := w.now.Sub(began); took > cadence.Sweep || all.statuses-statuses < 700 || all.accesses-accesses == 0 {
+			t.Errorf("a sweep of %s asked for %d statuses and %d assignments", took, all.statuses-statuses, all.accesses-accesses)
+		}
+		w.now = began.Add(cadence.Sweep)
+	}
+	asked := map[string]bool{}
+	for _, u := range w.identity.asked {
+		asked[u] = true
+	}
+	if len(asked) < 990 {
+		t.Errorf("five sweeps asked about %d of 1,000 users", len(asked))
+	}
+}
+
 // S2: a group's removal concerns all who have live sessions; a later check of the
 // same has seen to it.
 func TestS3_5ReplayedGroupRemovalIsLookedAtOnce(t *testing.T) {
@@ -699,6 +755,67 @@ func TestS1_10AUserNeverKnownIsNotDeleted(t *testing.T) {
 		w.must(all[0].ID, session.Ending, session.CauseUserDeleted)
 		w.pass(5 * time.Minute)
 	}
+}
+
+// S1.10, S3.5b: a user whom AWS's own record said to be of our identity store was
+// there, so that one whom the store does not know was deleted, though it has never
+// answered for the user: two looks a sweep apart say so. A record of another store,
+// or of none, says nothing of ours.
+func TestS3_5AUserDeletedBeforeTheFirstAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		user, store string
+		token       bool
+		ends        bool
+	}{
+		"of our store":            {anasID, "d-1", false, true},
+		"by a token of our store": {anasID, "d-1", true, true},
+		"of another store":        {anasID, "d-2", false, false},
+		"of a store not said":     {anasID, "", false, false},
+		"no id":                   {"ana", "d-1", false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.app.IdentityStore = "d-1"
+			w.app.Endpoints = []string{sagemaker}
+			w.identity.facts[sagemaker] = yes
+			w.identity.status[c.user] = app.UserDeleted
+			w.pass(cadence.Sweep / 2)
+			r := w.born(training, "training-job/x", "")
+			if c.token {
+				w.say(app.Fact{Event: session.Event{ID: "t-1", Kind: session.BackgroundTokenIssued, At: w.now, User: c.user, Run: r.o.Run.Ref()}, Store: c.store})
+			} else {
+				w.say(app.Birth{EventID: "b-1", User: c.user, Store: c.store, Run: r.o.Run, At: w.now})
+			}
+			w.pass(cadence.Sweep)
+			s := w.only(r.o.Run.Ref())
+			if s.Status != session.Active || len(w.identity.asked) == 0 {
+				t.Fatalf("after one look it is %s, cause %q; asked %v", s.Status, s.End.Cause, w.identity.asked)
+			}
+			w.pass(5 * time.Minute)
+			s = w.get(s.ID)
+			if ended := s.End.Cause == session.CauseUserDeleted; ended != c.ends || ended != (len(r.asked) > 0) {
+				t.Errorf("it is %s, cause %q, asked to stop %d times", s.Status, s.End.Cause, len(r.asked))
+			}
+			if n := w.says.ids("alert", s.ID, "unknown-user"); (len(n) == 0) != c.ends {
+				t.Errorf("alerted %v", n)
+			}
+		})
+	}
+}
+
+// S2.11: a user whom the store knows by the second look was new, not deleted.
+func TestS3_5AUserWhoIsNewIsNotDeleted(t *testing.T) {
+	w := newWorld(t)
+	w.app.IdentityStore = "d-1"
+	w.identity.status[anasID] = app.UserDeleted
+	run := training
+	run.ID = "training-job/x"
+	w.engine.add(workload.Observation{Run: run})
+	w.say(app.Birth{EventID: "b-1", User: anasID, Store: "d-1", Run: run, At: w.now})
+	w.pass(cadence.Sweep)
+	delete(w.identity.status, anasID)
+	w.pass(30 * time.Minute)
+	w.must(w.only(run.Ref()).ID, session.Active, "")
 }
 
 // S3.5c: more events than one replay takes: the mark waits for those not read, and

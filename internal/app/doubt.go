@@ -21,23 +21,15 @@ type listed struct {
 // (a Livy server without recovery; its drivers do for some minutes). The process
 // that lists may never have seen the server before, so it is told from the records:
 // all runs of the last complete listing are missing, and nothing explains it. One
-// that is still there disproves it.
-func (a *App) list(ctx context.Context, engine Engine, endpoint string) (listed, error) {
+// that is still there disproves it. e and its live sessions are as they were before.
+func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []session.Session) (listed, error) {
+	endpoint := e.ID
 	forgets := a.settings(endpoint).Forgets
 	if forgets == 0 {
 		l, err := engine.List(ctx, endpoint)
 		return listed{Listing: l}, err
 	}
-	// What is compared with the list is read before it.
-	sessions, err := a.live(ctx, endpoint)
-	if err != nil {
-		return listed{}, err
-	}
-	before, err := a.Store.Endpoint(ctx, endpoint)
-	if err != nil {
-		return listed{}, err
-	}
-	l := listed{}
+	l, err := listed{}, error(nil)
 	if l.Listing, err = engine.List(ctx, endpoint); err != nil {
 		_, failed := a.silent(ctx, endpoint, true)
 		return l, errors.Join(err, failed)
@@ -49,7 +41,7 @@ func (a *App) list(ctx context.Context, engine Engine, endpoint string) (listed,
 	if err != nil {
 		return l, err
 	}
-	if l.Doubt, err = a.doubt(ctx, endpoint, forgotten(sessions, l.Listing, before.LastListed, silent)); err != nil {
+	if l.Doubt, err = a.doubt(ctx, endpoint, forgotten(sessions, l.Listing, e.LastListed, silent)); err != nil {
 		return l, err
 	}
 	if !l.Doubt.IsZero() && a.Now().Sub(l.Doubt) < forgets {

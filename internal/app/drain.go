@@ -30,21 +30,29 @@ func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Rou
 	if err != nil {
 		return Round{}, err
 	}
+	sessions, err := a.live(ctx, endpoint)
+	if err != nil {
+		return Round{}, err
+	}
 	// Where the listing fails, nothing is confirmed, but runs whose ids are known
 	// are asked to stop all the same.
-	listing, unlisted := a.list(ctx, engine, endpoint)
+	listing, unlisted := a.list(ctx, engine, e, sessions)
 	if unlisted != nil {
 		listing.Complete = false
 		unlisted = fmt.Errorf("drain endpoint %s: %w", endpoint, unlisted)
 	}
-	waiting, errs := a.confirm(ctx, engine, endpoint, listing)
-	errs = append(errs, a.askOn(ctx, engine, e, waiting, began.Add(cadence.DrainEvery)))
+	left := ending(sessions)
+	waiting, moved, errs := a.confirm(ctx, engine, left, listing)
+	asked, err := a.askOn(ctx, engine, e, waiting, began.Add(cadence.DrainEvery))
+	errs = append(errs, err)
 	if unlisted != nil {
 		return Round{}, errors.Join(append(errs, unlisted)...)
 	}
-	left, err := a.ending(ctx, endpoint)
-	if err != nil {
-		return Round{}, errors.Join(append(errs, err)...)
+	if moved || asked { // else nothing has come of this round: reading it all again would double what it costs
+		if sessions, err = a.live(ctx, endpoint); err != nil {
+			return Round{}, errors.Join(append(errs, err)...)
+		}
+		left = ending(sessions)
 	}
 	for _, e := range errs {
 		if e != nil {
@@ -63,7 +71,7 @@ func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Rou
 	a.Meter.Lateness(MetricStopETA, eta)
 	// A round that asked all the time is followed by the next one at once.
 	wait := max(time.Second, cadence.DrainEvery-a.Now().Sub(began))
-	return Round{Left: len(left), Wait: wait, ETA: eta}, a.busy(ctx, endpoint, draining, generation)
+	return Round{Left: len(left), Wait: wait, ETA: eta}, a.busy(ctx, e, draining, generation)
 }
 
 // askOn asks, and goes on until the round is over as the bucket refills and as
@@ -71,32 +79,44 @@ func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Rou
 // DrainEvery, however fast the endpoint is, and what came a moment later would
 // wait for as long. A round with nothing to ask ends at once, and so does one of
 // whose requests the engine took none. e is the endpoint as it was before the
-// sessions were read.
-func (a *App) askOn(ctx context.Context, engine Engine, e Endpoint, waiting []session.Session, until time.Time) error {
+// sessions were read. It answers whether any request was sent.
+func (a *App) askOn(ctx context.Context, engine Engine, e Endpoint, waiting []session.Session, until time.Time) (tried bool, err error) {
 	var errs []error
-	queue, asked := inTurn(waiting, a.Now()), 0
+	queue, asked, linger := inTurn(waiting, a.Now()), 0, askLinger
 	for {
 		sent, took, err := a.ask(ctx, engine, e.ID, queue)
-		queue, asked = queue[sent:], asked+took
+		queue, asked, tried = queue[sent:], asked+took, tried || sent > 0
 		if errs = append(errs, err); sent > 0 && took == 0 || asked == 0 && len(queue) == 0 {
-			return errors.Join(errs...)
+			return tried, errors.Join(errs...)
 		}
 		if len(queue) == 0 {
 			if e, queue, err = a.fresh(ctx, e); err != nil {
-				return errors.Join(append(errs, err)...)
+				return tried, errors.Join(append(errs, err)...)
 			}
 			if len(queue) > 0 && !a.late(ctx) {
+				linger = askLinger
 				continue
 			}
 		}
-		pause := askLinger
-		if len(queue) > 0 {
-			pause = askRefill
+		pause := refill(a.settings(e.ID).Stop)
+		if len(queue) == 0 {
+			pause, linger = linger, min(2*linger, askRefill)
 		}
 		if a.Pause == nil || a.Now().Add(pause).After(until) || a.late(ctx) || a.Pause(ctx, pause) != nil {
-			return errors.Join(errs...)
+			return tried, errors.Join(errs...)
 		}
 	}
+}
+
+// refill is how long a round waits for tokens: until half a bucketful is there, where
+// that is sooner than askRefill. What comes into a full bucket is lost, and with a
+// bucket of less than a second's tokens the rate was never reached (S2.9).
+func refill(r cadence.Rate) time.Duration {
+	if r.PerSecond <= 0 {
+		return askRefill
+	}
+	half := time.Duration(float64(r.Burst) / 2 / r.PerSecond * float64(time.Second))
+	return max(askLinger, min(askRefill, half))
 }
 
 // fresh are the sessions to be asked since the endpoint was as it is given; none
@@ -120,34 +140,30 @@ func (a *App) fresh(ctx context.Context, e Endpoint) (Endpoint, []session.Sessio
 	return now, inTurn(ending, a.Now()), err
 }
 
-// How long a round waits for tokens, and for more sessions. Each wait ends with a
-// write or a read of the endpoint.
+// How long a round waits for tokens at most, and at first for more sessions: a wait
+// in which none came is followed by one twice as long. Each ends with a write or a
+// read of the endpoint.
 const (
 	askRefill = time.Second
 	askLinger = 100 * time.Millisecond
 )
 
-// ending lists the endpoint's sessions that must end.
-func (a *App) ending(ctx context.Context, endpoint string) ([]session.Session, error) {
-	sessions, err := a.live(ctx, endpoint)
-	if err != nil {
-		return nil, err
-	}
-	ending := sessions[:0]
-	for _, s := range sessions {
-		if s.Status == session.Ending {
-			ending = append(ending, s)
+// ending are the sessions that must end.
+func ending(sessions []session.Session) []session.Session {
+	var ending []session.Session
+	for i := range sessions {
+		if sessions[i].Status == session.Ending {
+			ending = append(ending, sessions[i])
 		}
 	}
-	return ending, nil
+	return ending
 }
 
-// confirm brings a listing to the sessions that must end and answers those
-// whose runs are still to be asked.
-func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listing listed) ([]session.Session, []error) {
-	ending, err := a.ending(ctx, endpoint)
-	if err != nil {
-		return nil, []error{err}
+// confirm brings a listing to the sessions that must end and answers those whose
+// runs are still to be asked, and whether anything may have been written down.
+func (a *App) confirm(ctx context.Context, engine Engine, ending []session.Session, listing listed) (waiting []session.Session, moved bool, errs []error) {
+	if len(ending) == 0 {
+		return nil, false, nil
 	}
 	runs, stamps := make(map[workload.Ref]int, len(listing.Runs)), map[string]int{}
 	for i := range listing.Runs {
@@ -156,16 +172,23 @@ func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listi
 			stamps[stamp] = i
 		}
 	}
-	waiting := make([]session.Session, 0, len(ending))
-	var errs []error
+	waiting = make([]session.Session, 0, len(ending))
 	for _, s := range ending {
 		i, there := runs[s.Run.Ref()]
 		if !there && s.Run.ID == "" {
-			i, there = stamps[s.ID]
+			if i, there = stamps[s.ID]; there {
+				other, err := a.others(ctx, listing.Runs[i].Run.Ref(), s.ID)
+				if err != nil {
+					errs = append(errs, err)
+					continue // whether it is its run cannot be told: it is not disproved by that (S2.4)
+				}
+				there = !other
+			}
 		}
 		switch {
 		case there:
 			o := listing.Runs[i]
+			moved = moved || o.State.Over() || s.Run.ID == "" || o.Stuck != s.End.Stuck
 			errs = append(errs, a.see(ctx, s, o, ""))
 			if s.Run.ID == "" {
 				s.Run.ID = o.Run.ID
@@ -175,7 +198,7 @@ func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listi
 			}
 		case listing.proves(s):
 			state, err := a.absent(ctx, engine, s)
-			errs = append(errs, err)
+			errs, moved = append(errs, err), true
 			if s.Run.ID != "" && toAsk(s, state) {
 				waiting = append(waiting, s) // it lives although the list lacks it: it must end all the same
 			}
@@ -183,7 +206,7 @@ func (a *App) confirm(ctx context.Context, engine Engine, endpoint string, listi
 			waiting = append(waiting, s) // its page is missing: that proves nothing, and it must end
 		}
 	}
-	return waiting, errs
+	return waiting, moved, errs
 }
 
 // toAsk says whether a run that must end and is in this state is to be asked. One

@@ -38,7 +38,9 @@ func TestS3_5DriftOfOneInAHundredIsHealed(t *testing.T) {
 			for i := range 3 {
 				strangers = append(strangers, w.born(jobRun, fmt.Sprint("stranger-", i), "user-7"))
 			}
-			orphan := w.born(jobRun, "orphan", "")
+			nobodys := jobRun
+			nobodys.ID = "orphan"
+			orphan := w.engine.add(workload.Observation{Run: nobodys, CreatedAt: w.now.Add(-cadence.BirthWithin)})
 			var risen []session.Session
 			for _, s := range mine {
 				if s.User == "user-49" && len(risen) < 2 {
@@ -158,6 +160,7 @@ func TestS3_3WhoseRunItIs(t *testing.T) {
 			w.pass(6 * time.Minute)
 			all := w.all()
 			if c.want == "" {
+				w.pass(cadence.BirthWithin)
 				if n := w.says.ids("orphan-found", "", ""); len(all) != 0 || len(n) != 1 {
 					t.Errorf("%d sessions, orphans %v", len(all), n)
 				}

@@ -109,12 +109,19 @@ func (a *App) effect(ctx context.Context, s session.Session, entry Entry, e sess
 	case session.Notify, session.Notice, session.Alert, session.Page, session.Announce:
 		// A decision has at most one effect of each kind and reason.
 		n := slices.IndexFunc(entry.Effects, func(o session.Effect) bool { return o == e })
-		return a.Announcer.Announce(ctx, Announcement{
+		err := a.Announcer.Announce(ctx, Announcement{
 			ID: fmt.Sprintf("%s-%d", session.EffectID(s.ID, entry.Version, e.Kind), n), Kind: announcementKind(e), At: entry.At, Session: s, Entry: entry, Effect: e,
 		})
+		if err != nil || e.Kind != session.Announce || e.Reason != sessionEnded {
+			return err
+		}
+		return a.saved(ctx, s, entry)
 	}
 	return fault.Newf("run effects", fault.Invalid, "no port carries out effect %q", e.Kind)
 }
+
+// sessionEnded is the announcement of a session's end.
+const sessionEnded = "session-ended"
 
 // announcementKind is the outgoing event that an effect becomes.
 func announcementKind(e session.Effect) string {
@@ -127,8 +134,8 @@ func announcementKind(e session.Effect) string {
 	return "alert"
 }
 
-// overtaken carries to a session the facts about its user that name its run and
-// came before anybody knew that the run is its own (S2.4).
+// overtaken carries to a session the facts that name its run and came before
+// anybody knew that the run is its own (S2.4).
 func (a *App) overtaken(ctx context.Context, s session.Session) error {
 	if s.Run.ID == "" {
 		return nil
@@ -144,5 +151,6 @@ func (a *App) overtaken(ctx context.Context, s session.Session) error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	_, err = a.kernelless(ctx, s)
+	return errors.Join(append(errs, err)...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"nightshift/internal/cadence"
@@ -57,9 +58,10 @@ func (a *App) change(ctx context.Context, id string, alter func(*Endpoint) bool)
 	return Endpoint{}, false, fault.Newf("change endpoint "+id, fault.Conflict, "%d races lost", raceMax)
 }
 
-// task is one of the two singletons of an endpoint. Its lease is longer than
-// its longest wait and the function's timeout with all retries; a drain that
-// died is so replaced well within the promise of S2.1.
+// task is one of the two singletons of an endpoint. Its lease is longer than its
+// longest wait and one try of its function, for each try renews it. One that died
+// is so replaced well within the promise of S2.1. One that was only slow finds the
+// newer generation at its next try; meanwhile both ask within the one bucket.
 type task struct {
 	lease func(*Endpoint) *Lease
 	start func(Starter, context.Context, string, int64) error
@@ -106,7 +108,7 @@ func (a *App) ensure(ctx context.Context, id string, t task) error {
 		if now.Before(l.Until) {
 			return false
 		}
-		*l = Lease{Generation: l.Generation + 1, Until: now.Add(cadence.LeaseStart)}
+		*l = Lease{Generation: l.Generation + 1, Until: now.Add(cadence.LeaseSlack)}
 		return true
 	})
 	if err != nil || !taken {
@@ -178,9 +180,13 @@ func (a *App) idle(ctx context.Context, id string, t task, generation int64) (do
 	return true, nil
 }
 
-// busy notes that there is something to do again.
-func (a *App) busy(ctx context.Context, id string, t task, generation int64) error {
-	_, _, err := a.change(ctx, id, func(e *Endpoint) bool {
+// busy notes that there is something to do again. e is the endpoint as the round
+// began with it: only the execution that holds the lease says that it is empty.
+func (a *App) busy(ctx context.Context, e Endpoint, t task, generation int64) error {
+	if t.lease(&e).EmptySince.IsZero() {
+		return nil
+	}
+	_, _, err := a.change(ctx, e.ID, func(e *Endpoint) bool {
 		l := t.lease(e)
 		if l.Generation != generation || l.EmptySince.IsZero() {
 			return false
@@ -193,10 +199,25 @@ func (a *App) busy(ctx context.Context, id string, t task, generation int64) err
 
 // live reads the endpoint's sessions that have not ended, fresh.
 func (a *App) live(ctx context.Context, endpoint string) ([]session.Session, error) {
-	var ids []string
-	err := pages(func(c string) (Page, error) { return a.Store.OfEndpoint(ctx, endpoint, c) }, func(s session.Session) { ids = append(ids, s.ID) })
-	if err != nil {
-		return nil, fmt.Errorf("list sessions of endpoint: %w", err)
+	var all [][]session.Session // a session is large: they are put together once
+	fresh := true
+	for cursor := ""; ; {
+		page, err := a.Store.OfEndpoint(ctx, endpoint, cursor)
+		if err != nil {
+			return nil, fmt.Errorf("list sessions of endpoint: %w", err)
+		}
+		all, fresh = append(all, page.Sessions), fresh && page.Fresh
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	sessions := slices.Concat(all...)
+	if fresh { // reading each again would double what it costs
+		return unended(sessions), nil
+	}
+	ids := make([]string, len(sessions))
+	for i := range sessions {
+		ids[i] = sessions[i].ID
 	}
 	return a.alive(ctx, ids)
 }
@@ -207,11 +228,10 @@ func (a *App) alive(ctx context.Context, ids []string) ([]session.Session, error
 	if err != nil {
 		return nil, fmt.Errorf("read sessions: %w", err)
 	}
-	alive := sessions[:0]
-	for _, s := range sessions {
-		if s.Status != session.Ended {
-			alive = append(alive, s)
-		}
-	}
-	return alive, nil
+	return unended(sessions), nil
+}
+
+// unended are those of the sessions that have not ended; it takes their slice.
+func unended(sessions []session.Session) []session.Session {
+	return slices.DeleteFunc(sessions, func(s session.Session) bool { return s.Status == session.Ended })
 }

@@ -90,6 +90,9 @@ func (a *App) unrecognised(ctx context.Context, m Unrecognised) error {
 func (a *App) Handle(ctx context.Context, m Message) error {
 	switch m := m.(type) {
 	case Fact:
+		if err := a.attest(ctx, m.Event.User, m.Store); err != nil {
+			return err
+		}
 		return a.fact(ctx, m.Event)
 	case UserCheck:
 		return a.checkUser(ctx, m)
@@ -158,11 +161,13 @@ func (a *App) runFact(ctx context.Context, e session.Event) error {
 		switch part, unread := a.part(ctx, e.Run); {
 		case unread != nil:
 			return unread
+		case !part && e.Kind == session.KernelStopped:
+			return a.overtook(ctx, e, kernelMark(e.Run))
 		case part || !token:
 			a.Meter.Count(MetricIgnored, 1)
 			return nil
 		case user == "":
-			return a.tokenFirst(ctx, e)
+			return a.overtook(ctx, e, tokenMark(e.Run))
 		}
 		s, err = a.adopt(ctx, run, user, e.At)
 	}
@@ -173,11 +178,13 @@ func (a *App) runFact(ctx context.Context, e session.Event) error {
 	return err
 }
 
-// tokenFirst keeps a token that names no user and came before its run's session,
-// for that to be opened with (proven). One that is opened meanwhile has it at once.
-func (a *App) tokenFirst(ctx context.Context, e session.Event) error {
-	if err := a.Store.SetMark(ctx, tokenMark(e.Run), e.At); err != nil {
-		return fmt.Errorf("keep a background token: %w", err)
+// overtook keeps a fact that came before anybody knew whose run it names, for the
+// run's session to begin with: a background token that names no user, and a kernel
+// that was stopped (S2.4: no run escapes by being born). A session that knows the
+// run meanwhile has it at once.
+func (a *App) overtook(ctx context.Context, e session.Event, mark string) error {
+	if err := a.Store.SetMark(ctx, mark, e.At); err != nil {
+		return fmt.Errorf("keep %s of a run nobody knows: %w", e.Kind, err)
 	}
 	s, err := a.owner(ctx, e.Run, "", "")
 	if fault.Is(err, fault.NotFound) {
@@ -276,6 +283,9 @@ func (a *App) lostAccess(ctx context.Context, m AccessCheck, user string) error 
 // birth: somebody started a run. A birth and its run may be seen in any order,
 // twice, or minutes apart: the claim makes it one session.
 func (a *App) birth(ctx context.Context, m Birth) error {
+	if err := a.attest(ctx, m.User, m.Store); err != nil {
+		return err
+	}
 	s, err := a.owner(ctx, m.Run.Ref(), m.Stamp, m.User)
 	if fault.Is(err, fault.NotFound) && m.User != "" {
 		s, err = a.find(ctx, m.Run, m.User)
@@ -393,7 +403,7 @@ func (a *App) ownEnd(ctx context.Context, id string) {
 	engine, err := a.engine(s.Run.Endpoint)
 	if err == nil {
 		var o workload.Observation
-		if o, err = engine.Describe(ctx, s.Run); err == nil && o.State.Over() && o.State != workload.Gone {
+		if o, err = a.described(ctx, engine, s); err == nil && o.State.Over() && o.State != workload.Gone {
 			err = a.see(ctx, s, o, "")
 		}
 	}

@@ -20,6 +20,16 @@ type hooked struct {
 	afterPutEndpoint func(app.Endpoint)
 	endpoint         func()
 	reclaim          func() error
+	claimed          func() error
+}
+
+func (h *hooked) Claimed(ctx context.Context, run workload.Ref) (string, error) {
+	if h.claimed != nil {
+		if err := h.claimed(); err != nil {
+			return "", err
+		}
+	}
+	return h.Store.Claimed(ctx, run)
 }
 
 func (h *hooked) Open(ctx context.Context, o app.Opening) error {

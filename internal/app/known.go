@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"time"
 
+	"nightshift/internal/cadence"
 	"nightshift/internal/session"
 )
 
 // That the identity store finds no such user means that the user was deleted only
-// where it has known the user before. A run's owner may as well be a service's
-// name or an id mistyped: nothing is ended on that guess (S1.10).
+// where it has known the user before, or where AWS itself has said that the user is
+// of this store (attest). A run's owner may as well be a service's name or an id
+// mistyped: nothing is ended on that guess (S1.10).
 
 // knownMark names the mark of a user for whom the identity store has answered.
 func knownMark(user string) string { return "known-user/" + digest(user) }
@@ -27,6 +29,49 @@ func (a *App) noteKnown(ctx context.Context, user string) error {
 		return err
 	}
 	return a.Store.SetMark(ctx, knownMark(user), a.Now())
+}
+
+// attestedMark names the mark of a user whom AWS has said to be of our identity
+// store.
+func attestedMark(user string) string { return "attested-user/" + digest(user) }
+
+// attest notes, once, that AWS's own record of a call said that its user is of the
+// store that Identity asks. Such a user was there; whoever is not any more has been
+// deleted, though the store may never have answered for the user.
+func (a *App) attest(ctx context.Context, user, store string) error {
+	if store == "" || store != a.IdentityStore || !IsUserID(user) {
+		return nil
+	}
+	mark := attestedMark(user)
+	if noted, err := a.Store.Mark(ctx, mark); err != nil || !noted.IsZero() {
+		return err
+	}
+	return a.Store.SetMark(ctx, mark, a.Now())
+}
+
+// gone says whether that the store knows no such user means that the user was
+// deleted. Of one for whom it has never answered, but whom AWS has attested, two
+// answers say so, a sweep apart: the first may come before the store itself has
+// heard of a user who is new.
+func (a *App) gone(ctx context.Context, user string, now time.Time) (bool, error) {
+	if known, err := a.known(ctx, user); err != nil || known {
+		return known, err
+	}
+	if attested, err := a.Store.Mark(ctx, attestedMark(user)); err != nil || attested.IsZero() {
+		if err == nil {
+			err = a.strange(ctx, user)
+		}
+		return false, err
+	}
+	mark := "missing-user/" + digest(user)
+	switch since, err := a.Store.Mark(ctx, mark); {
+	case err != nil:
+		return false, err
+	case since.IsZero():
+		return false, a.Store.SetMark(ctx, mark, now)
+	default:
+		return now.Sub(since) >= cadence.Sweep, nil
+	}
 }
 
 // asked asks the identity store about one user, and notes whom it knows.

@@ -12,7 +12,10 @@ import (
 type Message interface{ message() }
 
 // Fact is an event about a user or about one named run.
-type Fact struct{ Event session.Event }
+type Fact struct {
+	Event session.Event
+	Store string // of the user, as in Birth; "" for most facts
+}
 
 // UserCheck asks to look at a user's status: an event said that it changed but
 // not to what (SCIM hides the new value of "active").
@@ -37,6 +40,7 @@ type AccessCheck struct {
 type Birth struct {
 	EventID string
 	User    string // onBehalfOf; "" where the call carried no user
+	Store   string // id of the identity store that AWS itself says the user is of, d-…; "" where the call does not say
 	Run     workload.Run
 	Stamp   string // our session id, where the request carried one
 	At      time.Time

@@ -26,10 +26,11 @@ func (a *App) Watch(ctx context.Context, endpoint string, generation int64) (Rou
 	if err := a.safe(ctx); err != nil {
 		return Round{}, err
 	}
-	if _, held, err := a.hold(ctx, endpoint, watching, generation); err != nil || !held {
+	e, held, err := a.hold(ctx, endpoint, watching, generation)
+	if err != nil || !held {
 		return Round{Done: !held && err == nil}, err
 	}
-	left, youngest, err := a.look(ctx, endpoint)
+	left, youngest, err := a.look(ctx, e)
 	if err != nil {
 		return Round{}, err
 	}
@@ -37,7 +38,7 @@ func (a *App) Watch(ctx context.Context, endpoint string, generation int64) (Rou
 		done, err := a.idle(ctx, endpoint, watching, generation)
 		return Round{Done: done, Wait: cadence.Young}, err
 	}
-	if err := a.busy(ctx, endpoint, watching, generation); err != nil {
+	if err := a.busy(ctx, e, watching, generation); err != nil {
 		return Round{}, err
 	}
 	return Round{Left: left, Wait: a.settings(endpoint).Next(youngest)}, nil
@@ -45,7 +46,8 @@ func (a *App) Watch(ctx context.Context, endpoint string, generation int64) (Rou
 
 // look lists an endpoint once and applies what it saw through the one door. It
 // answers how many sessions are alive and the age of the youngest run.
-func (a *App) look(ctx context.Context, endpoint string) (live int, youngest time.Duration, err error) {
+func (a *App) look(ctx context.Context, e Endpoint) (live int, youngest time.Duration, err error) {
+	endpoint := e.ID
 	engine, err := a.engine(endpoint)
 	if err != nil {
 		return 0, 0, err
@@ -55,7 +57,7 @@ func (a *App) look(ctx context.Context, endpoint string) (live int, youngest tim
 		return 0, 0, err
 	}
 	began := a.Now()
-	listing, err := a.list(ctx, engine, endpoint)
+	listing, err := a.list(ctx, engine, e, sessions)
 	if err != nil {
 		return 0, 0, fmt.Errorf("look at endpoint %s: %w", endpoint, err)
 	}
@@ -76,6 +78,9 @@ func (a *App) look(ctx context.Context, endpoint string) (live int, youngest tim
 		sessions, err = a.live(ctx, endpoint)
 	}
 	live, youngest = a.ages(sessions)
+	if !listing.Complete {
+		youngest = 0 // what it lacks may be what is sought: it is no look of the settled cadence (S3.5a)
+	}
 	return live, youngest, errors.Join(append(errs, err)...)
 }
 
@@ -98,6 +103,14 @@ func (a *App) match(ctx context.Context, sessions []session.Session, listing wor
 			i, known = byID[o.Stamp]
 			known = known && sessions[i].Run.ID == ""
 			delete(byID, o.Stamp) // it has one run: a second with its stamp is not its
+			if known {
+				other, err := a.others(ctx, o.Run.Ref(), o.Stamp)
+				if err != nil {
+					seen[i], errs = true, append(errs, err) // that it is not there is not said by this
+					continue
+				}
+				known = !other
+			}
 		}
 		if known {
 			seen[i], moved = true, moved || o.State.Over()
@@ -134,6 +147,11 @@ func (a *App) see(ctx context.Context, s session.Session, o workload.Observation
 	if o.State.Over() && !plausible(s, o) {
 		return nil
 	}
+	if o.State.Over() && o.Remains {
+		if err := a.clear(ctx, s); err != nil {
+			return err
+		}
+	}
 	if news(s, o) {
 		e := session.Event{ID: eventID, Kind: session.RunObserved, At: o.At, State: o.State, Run: o.Run.Ref(), Detail: o.Detail, MaxRuntime: o.Run.MaxRuntime, Name: o.Run.Name, Cluster: o.Run.Cluster, Billing: o.Run.Billing, Evidence: "listing"}
 		if !o.RunningSince.IsZero() && o.State == workload.Running {
@@ -151,6 +169,20 @@ func (a *App) see(ctx context.Context, s session.Session, o workload.Observation
 		}
 	}
 	return errors.Join(a.activity(ctx, s, o), a.progress(ctx, s, o))
+}
+
+// clear has the engine end what may live on of a session's run before that is
+// called over: closed, nobody would ever ask again. Where it cannot be asked the
+// session stays, and the next listing tries again.
+func (a *App) clear(ctx context.Context, s session.Session) error {
+	engine, err := a.engine(s.Run.Endpoint)
+	if err == nil {
+		err = engine.Stop(ctx, s.Run)
+	}
+	if err != nil {
+		return fmt.Errorf("end what lives on of the run of session %s: %w", s.ID, err)
+	}
+	return nil
 }
 
 // plausible: a run that is over ended after it could first be started; an older
@@ -234,33 +266,74 @@ func (a *App) risen(ctx context.Context, ended session.Session, o workload.Obser
 	return a.resurrect(ctx, ended, o.Run)
 }
 
-// unowned adopts a run under the user that it names, or flags it as an orphan,
+// unowned adopts a run under the user that it names, or holds it to be an orphan,
 // which has no session (S3.3). A pipeline's job is neither: it is its pipeline's
 // user's, and lives and dies with that.
 func (a *App) unowned(ctx context.Context, o workload.Observation) (session.Session, error) {
 	if part, err := a.part(ctx, o.Run.Ref()); err != nil || part || o.PartOf != "" {
 		return session.Session{}, err
 	}
-	if !session.ValidUser(o.User) {
-		return session.Session{}, a.orphan(ctx, o)
+	user, open := a.userOf(ctx, o.User)
+	if user == "" {
+		return session.Session{}, a.orphan(ctx, o, open)
 	}
-	return a.adopt(ctx, o.Run, o.User, o.CreatedAt)
+	return a.adopt(ctx, o.Run, user, o.CreatedAt)
 }
 
+// orphanMark names the mark of a run that was flagged as an orphan, and the flag.
+func orphanMark(run workload.Ref) string { return runMark("orphan/", run) }
+
 // orphan flags, once, a run that can be attributed to nobody; it is never
-// stopped by us (S3.3).
-func (a *App) orphan(ctx context.Context, o workload.Observation) error {
-	id := "orphan/" + digest(o.Run.Endpoint, o.Run.ID)
+// stopped by us (S3.3). The record of the call that started it may still be on its
+// way, and says whose it is: until that must have come, nobody is alarmed. The same
+// time is given to a user name that could not be asked about (open).
+func (a *App) orphan(ctx context.Context, o workload.Observation, open error) error {
+	id, now := orphanMark(o.Run.Ref()), a.Now()
 	if flagged, err := a.Store.Mark(ctx, id); err != nil || !flagged.IsZero() {
 		return err
 	}
+	if o.Run.Engine != workload.Livy || open != nil { // no call of Livy's is recorded
+		since, err := a.firstSeen(ctx, o, open, now)
+		if err != nil || now.Sub(since) < cadence.BirthWithin {
+			return err
+		}
+	}
+	if o.Detail == "" {
+		o.Detail = nameless(o.User, open)
+	}
 	// Said before it is noted: where one of the two fails, the next listing says
 	// it again, under the same id.
-	if err := a.Announcer.Announce(ctx, Announcement{ID: id, Kind: "orphan-found", At: a.Now(), Orphan: o}); err != nil {
+	if err := a.Announcer.Announce(ctx, Announcement{ID: id, Kind: "orphan-found", At: now, Orphan: o}); err != nil {
 		return fmt.Errorf("flag an orphan: %w", err)
 	}
 	a.Meter.Count(MetricOrphans, 1)
-	return a.Store.SetMark(ctx, id, a.Now())
+	return a.Store.SetMark(ctx, id, now)
+}
+
+// strangerMark names the mark of when a run was first seen that could be nobody's,
+// lackedMark that of the last complete list before, which lacked it.
+func strangerMark(run workload.Ref) string { return runMark("stranger/", run) }
+func lackedMark(run workload.Ref) string   { return runMark("lacked/", run) }
+
+// firstSeen is since when the run is there without anybody it could belong to: its
+// creation, where the engine says when that was and no answer was missing.
+func (a *App) firstSeen(ctx context.Context, o workload.Observation, open error, now time.Time) (time.Time, error) {
+	if open == nil && !o.CreatedAt.IsZero() {
+		return o.CreatedAt, nil
+	}
+	mark := strangerMark(o.Run.Ref())
+	since, err := a.Store.Mark(ctx, mark)
+	if err != nil || !since.IsZero() {
+		return since, err
+	}
+	before, err := a.Store.Endpoint(ctx, o.Run.Endpoint)
+	if err == nil && !before.LastListed.IsZero() {
+		err = a.Store.SetMark(ctx, lackedMark(o.Run.Ref()), before.LastListed)
+	}
+	if err != nil {
+		return now, err
+	}
+	return now, a.Store.SetMark(ctx, mark, now)
 }
 
 // partMark names the mark of a job that a step event said to be a pipeline's.
@@ -280,9 +353,9 @@ func (a *App) absent(ctx context.Context, engine Engine, s session.Session) (wor
 	if s.Run.ID == "" {
 		return "", a.unstarted(ctx, s, now)
 	}
-	o, err := engine.Describe(ctx, s.Run)
+	o, err := a.described(ctx, engine, s)
 	if err != nil {
-		return "", fmt.Errorf("describe run of session %s: %w", s.ID, err)
+		return "", err
 	}
 	if o.State == workload.Gone && now.Sub(latestOf(s.RecordedAt, s.StartAskedAt)) < cadence.MinimumAge {
 		return o.State, nil
@@ -291,6 +364,37 @@ func (a *App) absent(ctx context.Context, engine Engine, s session.Session) (wor
 		o.At = now
 	}
 	return o.State, a.see(ctx, s, o, "")
+}
+
+// described is how the session's own run is. One whose claim another session holds
+// is that one's: what is seen of it is none of this session's news, whose run is
+// gone.
+func (a *App) described(ctx context.Context, engine Engine, s session.Session) (workload.Observation, error) {
+	o, err := engine.Describe(ctx, s.Run)
+	if err == nil && o.State != workload.Gone {
+		var other bool
+		if other, err = a.others(ctx, s.Run.Ref(), s.ID); other {
+			o = workload.Observation{Run: s.Run, State: workload.Gone, At: a.Now()}
+		}
+	}
+	if err != nil {
+		return workload.Observation{}, fmt.Errorf("describe run of session %s: %w", s.ID, err)
+	}
+	return o, nil
+}
+
+// others says whether another session than this one holds the run's claim. Such a
+// run is not taken under this one, whatever stamp it carries: that fails at each
+// look, and nothing that the look has seen would be settled.
+func (a *App) others(ctx context.Context, run workload.Ref, id string) (bool, error) {
+	owner, err := a.Store.Claimed(ctx, run)
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("whose run it is: %w", err)
+	}
+	return owner != id, nil
 }
 
 // unstarted: no run carries the session's stamp. Where the engine was never

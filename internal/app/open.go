@@ -38,14 +38,15 @@ func (a *App) OpenSession(ctx context.Context, r OpenRequest) (session.Session, 
 			return s, err
 		}
 	}
-	return a.open(ctx, o, r.Execution)
+	return a.open(ctx, o, r.Execution, r.Execution)
 }
 
 // open makes a session exist, with what is known of the user already applied
 // (S2.4). execution is that of the machine that is about to start the run, which
-// a locked user refuses; "" where the run is there already. Its history names it,
-// because Step Functions keeps what the run was started with (decisions/0016).
-func (a *App) open(ctx context.Context, o session.Opening, execution string) (session.Session, error) {
+// a locked user refuses; "" where the run is there already. evidence is what its
+// history says it was opened on: the execution, because Step Functions keeps what
+// the run was started with (decisions/0016).
+func (a *App) open(ctx context.Context, o session.Opening, execution, evidence string) (session.Session, error) {
 	facts, err := a.Identity.Facts(ctx, o.User, o.Run)
 	if err != nil {
 		a.Log.Warn("facts unknown", "session", o.ID, "error", err.Error())
@@ -67,13 +68,14 @@ func (a *App) open(ctx context.Context, o session.Opening, execution string) (se
 		}
 		d := session.Open(o, policy, user, now)
 		d.Next.Recent = heard(user, o.Run.Ref())
-		next, entry, err := sealed(session.Session{}, d, session.Event{Kind: "session-opened", At: o.At, User: o.User, Run: o.Run.Ref(), Evidence: execution}, now)
+		next, entry, err := sealed(session.Session{}, d, session.Event{Kind: "session-opened", At: o.At, User: o.User, Run: o.Run.Ref(), Evidence: evidence}, now)
 		if err != nil {
 			return session.Session{}, err
 		}
 		err = a.Store.Open(ctx, Opening{Session: next, Entry: entry, UserVersion: user.Version})
 		switch {
 		case err == nil:
+			a.tell(next, session.Session{})
 			if err := a.heldBack(ctx, next); err != nil {
 				a.Log.Warn("held user not noted", "session", next.ID, "error", err.Error())
 			}
@@ -103,33 +105,55 @@ func (a *App) same(ctx context.Context, o session.Opening) (session.Session, err
 // adopt opens a session for a run that is alive and that nobody registered, or
 // answers the session that owns it. at is the run's creation where known.
 func (a *App) adopt(ctx context.Context, run workload.Run, user string, at time.Time) (session.Session, error) {
-	if at.IsZero() {
-		at = a.Now()
+	seen, err := a.sighted(ctx, run, user, at)
+	if err != nil {
+		return session.Session{}, fmt.Errorf("adopt a run: %w", err)
 	}
-	s, err := a.open(ctx, session.Opening{ID: SessionOfRun(run.Ref()), User: user, Run: run, Origin: session.Adopted, At: at}, "")
+	s, err := a.open(ctx, session.Opening{ID: SessionOfRun(run.Ref()), User: user, Run: run, Origin: session.Adopted, At: seen.at, Left: seen.left}, "", seen.evidence)
 	if err != nil {
 		return s, err
 	}
 	return a.proven(ctx, s)
 }
 
-// proven applies a background token that AWS issued for the session's run before
-// anybody knew whose it is (S1.13).
+// proven applies what was said of the session's run before anybody knew whose it
+// is: a background token that AWS issued for it (S1.13), the end of its kernel.
 func (a *App) proven(ctx context.Context, s session.Session) (session.Session, error) {
+	s, err := a.marked(ctx, s, tokenMark(s.Run.Ref()), session.BackgroundTokenIssued)
+	if err != nil {
+		return s, err
+	}
+	return a.kernelless(ctx, s)
+}
+
+// kernelless applies that the kernel of a Livy session was stopped before its record
+// knew its run.
+func (a *App) kernelless(ctx context.Context, s session.Session) (session.Session, error) {
+	if s.Run.Engine != workload.Livy {
+		return s, nil
+	}
+	return a.marked(ctx, s, kernelMark(s.Run.Ref()), session.KernelStopped)
+}
+
+// marked applies the fact that a mark keeps of the session's run (overtook).
+func (a *App) marked(ctx context.Context, s session.Session, mark string, kind session.Kind) (session.Session, error) {
 	if s.Run.ID == "" {
 		return s, nil
 	}
-	mark := tokenMark(s.Run.Ref())
 	at, err := a.Store.Mark(ctx, mark)
 	if err != nil || at.IsZero() {
 		return s, err
 	}
-	return a.Apply(ctx, s.ID, session.Event{ID: mark, Kind: session.BackgroundTokenIssued, At: at, Run: s.Run.Ref(), By: "unknown", Evidence: "a token recorded before the run's session"})
+	return a.Apply(ctx, s.ID, session.Event{ID: mark, Kind: kind, At: at, Run: s.Run.Ref(), By: "unknown", Evidence: "recorded before the run's session was known"})
 }
 
 // tokenMark names the mark of the newest background token whose record named this
 // run and no user, while nobody owned the run.
 func tokenMark(run workload.Ref) string { return runMark("token/", run) }
+
+// kernelMark names the mark of when a run's kernel was stopped, while nobody knew
+// whose run it is.
+func kernelMark(run workload.Ref) string { return runMark("kernel/", run) }
 
 // runMark names a mark of a run. Events name runs by their ARNs, which have names
 // in lower case.
@@ -155,8 +179,9 @@ func heard(u session.UserFacts, run workload.Ref) []string {
 //  2. the stamp that our start left on it (owner, find), unless AWS says in 1 or 3
 //     that the run is another user's: who may tag runs could forge or copy it,
 //  3. onBehalfOf of the recorded call that started it (birth),
-//  4. its tag nightshift:user, and
-//  5. Livy's proxyUser or owner, both as Observation.User (discover);
+//  4. its tag that names a user, and
+//  5. Livy's proxyUser or owner, both as Observation.User (unowned), where they
+//     are a user's id or name in the identity store (userOf);
 //  6. else it is an orphan, and never stopped by us (orphan).
 //
 // The claim that the first of them makes stands: later news never moves a run to
@@ -301,5 +326,5 @@ func (a *App) resurrect(ctx context.Context, ended session.Session, run workload
 	if err := a.Store.Reclaim(ctx, run.Ref(), ended.ID, o.ID); err != nil && !fault.Is(err, fault.Conflict) {
 		return session.Session{}, fmt.Errorf("take over the claim of a zombie: %w", err)
 	}
-	return a.open(ctx, o, "")
+	return a.open(ctx, o, "", "")
 }

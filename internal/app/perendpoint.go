@@ -17,6 +17,7 @@ type PerEndpoint map[string]Engine
 var (
 	_ Engine  = PerEndpoint{}
 	_ Retrier = PerEndpoint{}
+	_ Keeper  = PerEndpoint{}
 )
 
 func (p PerEndpoint) of(op, endpoint string) (Engine, error) {
@@ -74,4 +75,16 @@ func (p PerEndpoint) Retry(ctx context.Context, s Start, of workload.Run) (workl
 		return workload.Run{}, fault.Newf(op, fault.Invalid, "endpoint %q retries nothing", s.Run.Endpoint)
 	}
 	return r.Retry(ctx, s, of)
+}
+
+// Kept asks a run's endpoint what it keeps, where that can tell.
+func (p PerEndpoint) Kept(ctx context.Context, run workload.Run) (string, error) {
+	e, err := p.of("read what is kept", run.Endpoint)
+	if err != nil {
+		return "", err
+	}
+	if k, able := e.(Keeper); able {
+		return k.Kept(ctx, run)
+	}
+	return "", nil
 }

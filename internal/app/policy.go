@@ -47,8 +47,17 @@ func set[T comparable](out *changed, field string, into, from *T) {
 	if from == nil || *from == *into {
 		return
 	}
-	out.words = append(out.words, fmt.Sprintf("%s from %v to %v", field, *into, *from))
+	out.words = append(out.words, field+" from "+inWords(*into)+" to "+inWords(*from))
 	*into = *from
+}
+
+// inWords writes a setting for people. One that is 0 is none: there is no limit,
+// and no alert.
+func inWords(v any) string {
+	if v == time.Duration(0) || v == int64(0) {
+		return "none"
+	}
+	return fmt.Sprint(v)
 }
 
 // check refuses values that are not allowed (S1.4, S1.5, S2.16), by field.

@@ -42,17 +42,13 @@ type Entry struct {
 // anchors name.
 func (e Entry) Changes() bool { return e.From != e.To }
 
-// Seal computes the hash over everything but Hash and Done.
-func (e Entry) Seal() (string, error) {
-	e.Hash, e.Done = "", false
-	return proof.Link(e.Previous, e)
-}
-
-// Page is one page of an eventually consistent index read. Sessions may be
-// stale: decide only on what Session returns.
+// Page is one page of an eventually consistent index read. Which sessions are on
+// it may be stale, and unless it is fresh so may what it says of each: decide only
+// on what Session returns.
 type Page struct {
 	Sessions []session.Session
 	Next     string // "" at the end
+	Fresh    bool   // what it says of each session was read strongly, as Sessions reads
 }
 
 // Opening is the one write that makes a session exist.
@@ -104,16 +100,18 @@ type Parked struct {
 // Store remembers. Every method answers errors with a fault kind. Reads of one
 // thing by its id are strongly consistent; list reads are not, unless said.
 type Store interface {
+	Places
+
 	// Open writes state, first history entry, the run's claim (when Run.ID is
 	// known; it may be this session's already) and the condition on the user's
-	// facts in one transaction. It fails with *OpenConflict.
+	// facts as one. It fails with *OpenConflict.
 	Open(ctx context.Context, o Opening) error
 	// Session reads one session; NotFound where there is none.
 	Session(ctx context.Context, id string) (session.Session, error)
 	// Sessions reads many, strongly, in any number; unknown ids are left out.
 	Sessions(ctx context.Context, ids []string) ([]session.Session, error)
 	// Commit writes state (if its stored version is Next.Version-1) and history
-	// entry (if absent) in one transaction, with the run's claim where asked.
+	// entry as one, with the run's claim where asked.
 	// Conflict where the version was not the one decided on, or another session
 	// claimed the run first. Invalid where a frozen field differs from the
 	// stored one (ID, User, Origin, OpenedAt, RecordedAt, Policy, Facts,
@@ -135,13 +133,14 @@ type Store interface {
 	// Due lists sessions whose WakeAt is at or before now, earliest first within
 	// a page.
 	Due(ctx context.Context, now time.Time, cursor string) (Page, error)
-	// List lists all sessions, newest first, ended ones too.
+	// List lists all sessions, newest record first, ended ones too.
 	List(ctx context.Context, cursor string) (Page, error)
 
 	// Unfinished lists entries older than before whose effects are not Done.
 	Unfinished(ctx context.Context, before time.Time, cursor string) (entries []Entry, next string, err error)
 	// Changes lists entries that changed a session's status and are dated from
-	// from on and before until, oldest first.
+	// from on and before until, in no order. While a session moves from one list to
+	// another its entries may be given twice.
 	Changes(ctx context.Context, from, until time.Time, cursor string) (entries []Entry, next string, err error)
 	// PutAnchor writes an anchor where there is none of its number yet; Conflict
 	// where there is another. The same again is success.
@@ -265,6 +264,14 @@ type Users interface {
 	// user whose status cannot be read is left out: the absence from a listing
 	// proves nothing.
 	Users(ctx context.Context, cursor string) (page map[string]UserStatus, next string, err error)
+}
+
+// Names tells whose a user name is.
+type Names interface {
+	// UserID gives the id that sessions and sign-outs are keyed by. What is written
+	// as an id is answered as it is. NotFound: the name is nobody's. Any other error
+	// leaves it open.
+	UserID(ctx context.Context, name string) (string, error)
 }
 
 // SessionSource says which portal sessions are live: the portal, or the identity

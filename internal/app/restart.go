@@ -52,6 +52,9 @@ type Restarted struct {
 	Execution  string          // ARN of the execution of run; "" where the session had been started again before
 	Attempt    string          // the run's name; "" where the new session's id names it
 	Checkpoint string
+	Input      []byte          // of the execution of run, as it is or would be started; nil where another act had started it
+	Opens      session.Session // of a preview: what would be opened, by the policy of now and the facts of the session before
+	Saved      string          // of a preview: what is at Checkpoint, or why nobody knows, a sentence; "" where nobody looked
 }
 
 const (
@@ -96,12 +99,57 @@ func (a *App) Restart(ctx context.Context, act Act, id string) (Restarted, error
 	if err != nil {
 		return r, err
 	}
-	r.ID, r.Attempt, r.Checkpoint = kept.Event.ID, attempt.Name, attempt.Checkpoint
+	r.ID, r.Attempt, r.Checkpoint, r.Input = kept.Event.ID, attempt.Name, attempt.Checkpoint, attempt.Input
 	r.Execution, err = a.rerun(ctx, id, attempt.Input)
 	if r.Execution != "" {
 		r.Session = SessionOfExecution(r.Execution)
 	}
 	return r, err
+}
+
+// Restarting is Restart that writes nothing and starts nothing: it says what would
+// be started, and refuses what Restart would refuse. Where the session was started
+// again before, it names its successor and no more.
+func (a *App) Restarting(ctx context.Context, who Actor, id string) (Restarted, error) {
+	s, err := a.seen(ctx, who, id)
+	if err != nil {
+		return Restarted{}, err
+	}
+	r := Restarted{Of: s}
+	if r.Session, err = a.Successor(ctx, id); err != nil || r.Session != "" {
+		return r, err
+	}
+	attempt, err := a.attempt(ctx, s)
+	if err != nil {
+		return r, err
+	}
+	policy, err := a.Store.Policy(ctx)
+	if err != nil {
+		return r, err
+	}
+	now := a.Now()
+	r.Attempt, r.Checkpoint, r.Input = attempt.Name, attempt.Checkpoint, attempt.Input
+	run := s.Run
+	run.ID = ""
+	r.Opens = session.Open(session.Opening{User: s.User, Run: run, Origin: session.Started, Previous: id, At: now, Facts: s.Facts}, policy, session.UserFacts{}, now).Next
+	r.Saved = a.savedAt(ctx, r.Checkpoint)
+	return r, nil
+}
+
+// savedAt says what is saved at a location. Not to know keeps nobody from starting
+// again: the run itself looks there.
+func (a *App) savedAt(ctx context.Context, location string) string {
+	if location == "" || a.Checkpoints == nil {
+		return ""
+	}
+	newest, err := a.Checkpoints.Newest(ctx, location)
+	switch {
+	case err == nil:
+		return "The newest checkpoint is " + newest.Location + ", written at " + session.Moment(newest.At) + "."
+	case fault.Is(err, fault.NotFound):
+		return "Nothing is saved there yet: the run would begin at the beginning."
+	}
+	return "Whether a checkpoint is there is not known: " + reason(err) + "."
 }
 
 // rerun starts the execution of a restart. Its name is made of the session's id,
@@ -246,6 +294,9 @@ func (a *App) follows(ctx context.Context, r OpenRequest, id string) error {
 // with the execution of that one, whose claim moves first: from then on the
 // execution's news are the new session's.
 func (a *App) begin(ctx context.Context, engine Engine, s session.Session, spec []byte) (workload.Run, error) {
+	if err := a.placed(ctx, s, spec); err != nil {
+		return workload.Run{}, err
+	}
 	start := Start{SessionID: s.ID, User: s.User, Run: s.Run, MaxRuntime: a.limit(s), Idle: s.Policy.LivyIdle, Spec: spec}
 	if s.Previous == "" || s.Run.Engine != workload.SageMakerPipeline {
 		return engine.Start(ctx, start)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nightshift/internal/app"
+	"nightshift/internal/cadence"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
@@ -79,7 +80,7 @@ func TestS2_4NoRunEscapesUnderACopiedStamp(t *testing.T) {
 			two := w.trained("two", "", s.ID)
 			w.say(app.Birth{EventID: "b-2", User: "mallory", Run: two, Stamp: s.ID, At: w.now, By: "mallory"})
 			nobodys := w.trained("three", "", s.ID)
-			w.pass(10 * time.Minute)
+			w.pass(cadence.BirthWithin + 2*cadence.Settled)
 			if n := w.says.ids("orphan-found", "", ""); len(n) != 1 || len(w.engine.stopsOf(nobodys.Ref())) != 0 {
 				t.Errorf("orphans %v, stops %v", n, w.engine.stopsOf(nobodys.Ref()))
 			}

@@ -17,8 +17,8 @@ type StartRequest struct {
 	Spec      []byte // the engine's own request, as JSON
 }
 
-// StartRun registers the waiting token, then starts the run unless the session
-// is ending already. Repeating it starts nothing twice: the newest token wins,
+// StartRun registers the waiting token and that the start is asked for, then starts
+// the run unless the session is ending already. Repeating it starts nothing twice: the newest token wins,
 // and the engine recognises its stamp.
 func (a *App) StartRun(ctx context.Context, r StartRequest) error {
 	s, err := a.Apply(ctx, r.SessionID, session.Event{Kind: session.WaiterRegistered, At: a.Now(), Token: r.Token})
@@ -30,10 +30,6 @@ func (a *App) StartRun(ctx context.Context, r StartRequest) error {
 	}
 	if s.Status == session.Ending || s.Run.ID != "" {
 		return nil
-	}
-	s, err = a.Apply(ctx, s.ID, session.Event{Kind: session.StartAsked, At: a.Now()})
-	if err != nil || s.Status != session.Active {
-		return err
 	}
 	return a.start(ctx, s, r.Spec)
 }

@@ -291,3 +291,60 @@ func TestS1_10FactsThatCannotBeReadAreUnknown(t *testing.T) {
 		t.Error("it was asked to stop on a guess")
 	}
 }
+
+// TestS2_4KernelStoppedBeforeTheRunIsKnown: the end of a kernel that reaches us
+// before anybody knows whose run it names, nor does the engine show it yet, ends the
+// run all the same once it is known, whichever way it becomes known.
+func TestS2_4KernelStoppedBeforeTheRunIsKnown(t *testing.T) {
+	for name, begin := range map[string]func(w *world) workload.Ref{
+		"its start's answer was lost": func(w *world) workload.Ref {
+			_, ref := w.lost("ana", notebook)
+			return ref
+		},
+		"nobody registered it": func(w *world) workload.Ref {
+			run := notebook
+			run.ID = "behind"
+			w.engine.add(workload.Observation{Run: run, User: "ana"})
+			return run.Ref()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.start("ben", notebook) // so that the endpoint is watched
+			w.pass(time.Second)
+			ref := begin(w)
+			w.engine.hide = map[workload.Ref]bool{ref: true}
+			w.say(app.Fact{Event: session.Event{ID: "k-1", Kind: session.KernelStopped, At: w.now.Add(time.Second), User: "ana", Run: ref}})
+			w.pass(20 * time.Second)
+			w.engine.hide = nil
+			w.pass(5 * time.Minute)
+			if s := w.only(ref); s.Status != session.Ended || s.End.Cause != session.CauseKernelStopped {
+				t.Errorf("S2.4 the session of a run whose kernel was stopped is %s %q", s.Status, s.End.Cause)
+			}
+		})
+	}
+}
+
+// TestS2_4AClaimThatCannotBeReadDisprovesNoStart: the run is listed with its
+// session's stamp, and whose it is cannot be read: that it was started stands.
+func TestS2_4AClaimThatCannotBeReadDisprovesNoStart(t *testing.T) {
+	for name, out := range map[string]bool{"active": false, "ending": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			s, ref := w.lost("ana", training)
+			w.engine.hide = map[workload.Ref]bool{ref: true}
+			w.engine.partial = true
+			if out {
+				w.say(w.fact(session.SignOut, "ana", "out-1"))
+			}
+			w.pass(cadence.MinimumAge + time.Minute)
+			unread := 0
+			w.app.Store = &hooked{Store: w.app.Store, claimed: func() error { unread++; return fault.New("claimed", fault.Throttled, errDown) }}
+			w.engine.hide, w.engine.partial = nil, false
+			w.pass(2 * time.Minute)
+			if got := w.get(s.ID); unread == 0 || got.Status == session.Ended {
+				t.Errorf("S2.4 after %d claims that could not be read the session is %s %q", unread, got.Status, got.End.Cause)
+			}
+		})
+	}
+}

@@ -27,17 +27,22 @@ const sourceReplay = "replay"
 // Sweep is the minute's round: the guarantee behind every fast path. Each part
 // is done even if another fails.
 func (a *App) Sweep(ctx context.Context) error {
+	began := a.Now()
 	next, err := a.beginAnchor(ctx)
-	seen := census{users: map[string]bool{}, recorded: map[string]time.Time{}, next: next}
+	seen := census{began: began, users: map[string]bool{}, recorded: map[string]time.Time{}, next: next}
 	return errors.Join(
 		err,
 		a.safe(ctx), // before anything is decided on records that may have been put back
 		a.replay(ctx),
+		a.sweepAborted(ctx),
 		a.sweepDue(ctx),
 		a.sweepUsers(ctx, &seen),
 		a.sweepEffects(ctx),
 		a.sweepEndpoints(ctx, &seen),
+		a.sweepMoves(ctx),
+		a.publish(&seen.gauges),
 		a.anchor(ctx, &seen.next),
+		a.audit(ctx, &seen.next),
 		// Last, because they wait for others: what ends their time ends nothing else.
 		a.checkPortal(ctx, seen),
 		a.checkIdentities(ctx, seen),
@@ -138,7 +143,24 @@ func (a *App) sweepEndpoint(ctx context.Context, e Endpoint, seen *census) error
 		return err
 	}
 	seen.add(sessions)
-	errs := []error{a.warn(ctx, e, sessions), a.remind(ctx, sessions)}
+	if err := a.gauge(ctx, e, sessions, &seen.gauges); err != nil {
+		return err
+	}
+	errs := []error{a.warn(ctx, e, sessions), a.remind(ctx, sessions), a.tend(ctx, e, sessions)}
+	// A watch that is lost is not waited for: a run that nobody registered would be
+	// found ten minutes late (S3.5a).
+	if now.Sub(e.LastListed) >= a.settings(e.ID).Settled && (len(sessions) == 0 || !now.Before(e.Watch.Until)) {
+		_, _, err := a.look(ctx, e)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// tend starts the watch and the drain of an endpoint again where they died. The
+// sessions are its live ones.
+func (a *App) tend(ctx context.Context, e Endpoint, sessions []session.Session) error {
+	now := a.Now()
+	var errs []error
 	if len(sessions) > 0 && !now.Before(e.Watch.Until) {
 		errs = append(errs, a.ensure(ctx, e.ID, watching))
 	}
@@ -148,18 +170,7 @@ func (a *App) sweepEndpoint(ctx context.Context, e Endpoint, seen *census) error
 			break
 		}
 	}
-	if now.Sub(e.LastListed) >= a.settings(e.ID).Settled && (len(sessions) == 0 || lost(e.Watch, now)) {
-		_, _, err := a.look(ctx, e.ID)
-		errs = append(errs, err)
-	}
 	return errors.Join(errs...)
-}
-
-// lost says that a watch has not renewed its lease for two sweeps beyond its
-// longest wait. Until the lease ends and another watch begins, the sweep looks in
-// its place: a run that nobody registered would be found ten minutes late (S3.5a).
-func lost(watch Lease, now time.Time) bool {
-	return now.After(watch.Until.Add(2*cadence.Sweep - cadence.LeaseSlack))
 }
 
 // replay takes identity events again from the event history, so that one lost
@@ -169,6 +180,9 @@ func (a *App) replay(ctx context.Context) error {
 	mark, err := a.Store.Mark(ctx, markReplay)
 	if err != nil {
 		return fmt.Errorf("replay: %w", err)
+	}
+	if !mark.IsZero() {
+		a.Meter.Lateness(MetricTruthAge, now.Sub(mark))
 	}
 	if now.Sub(mark) < cadence.Replay {
 		return nil

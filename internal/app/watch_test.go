@@ -100,7 +100,7 @@ func TestOrphanFlagIsSaidAgainWhereItWasLost(t *testing.T) {
 	w.app.Endpoints = []string{onEKS}
 	w.born(jobRun, "nobody's", "")
 	w.says.fail = func(app.Announcement) error { return errDown }
-	w.pass(90 * time.Second)
+	w.pass(cadence.BirthWithin + cadence.Settled)
 	w.says.fail = nil
 	w.pass(20 * time.Minute)
 	if n := w.says.ids("orphan-found", "", ""); len(n) != 1 {

@@ -79,9 +79,10 @@ func (a *App) WhatIf(ctx context.Context, who Actor, c Change) (Forecast, error)
 	return a.foresee(ctx, found, session.Event{Kind: session.Tick, At: c.Until})
 }
 
-// underPolicy says what today's sessions would be if they had been opened under
-// a changed policy. They are not: what was decided at the opening is frozen
-// (S1.6), and the reason of each says so.
+// underPolicy says of each of today's sessions what one opened like it under a
+// changed policy would be. None of today's ends or changes by it: what was decided
+// at the opening is frozen (S1.6), so that the outcome is that each goes on, and
+// After is the new one's.
 func (a *App) underPolicy(ctx context.Context, sessions []session.Session, change PolicyChange) (Forecast, error) {
 	present, err := a.Store.Policy(ctx)
 	if err != nil {
@@ -96,30 +97,34 @@ func (a *App) underPolicy(ctx context.Context, sessions []session.Session, chang
 	for _, s := range sessions {
 		f := fateOf(s, session.Decide(s, session.Event{Kind: session.PolicyChanged, At: now}, policy.Policy, now))
 		if s.Status == session.Active {
-			f = reopened(s, policy.Policy, now)
+			f = opened(s, policy.Policy, now)
 		}
 		fates = append(fates, f)
 	}
 	return a.forecast(ctx, now, fates)
 }
 
-// reopened is a session as it would be had it been opened under a policy.
-func reopened(s session.Session, p session.Policy, now time.Time) Fate {
-	const frozen = "it goes on as it was opened (S1.6); opened under the changed policy "
+// opened is a session beside one like it that is opened under another policy, as
+// that would be when it is as old as this one.
+func opened(s session.Session, p session.Policy, now time.Time) Fate {
 	then := session.Open(session.Opening{ID: s.ID, User: s.User, Run: s.Run, Origin: s.Origin, At: s.OpenedAt, Interactive: s.Interactive, Facts: s.Facts}, p, session.UserFacts{}, s.RecordedAt).Next
 	then.Activity = s.Activity
 	if !s.RunningSince.IsZero() {
 		then = session.Decide(then, session.Event{Kind: session.RunObserved, State: "RUNNING", At: s.RunningSince}, p, s.RunningSince).Next
 	}
 	f := fateOf(s, session.Decide(then, session.Event{Kind: session.Tick, At: now}, p, now))
+	like := "the same"
 	switch f.Outcome {
 	case FateEnds, FateCloses:
-		f.Why = frozen + "it would have ended, because " + session.Because(f.After.End.Cause)
+		like = "over at its age, because " + session.Because(f.After.End.Cause)
 	case FateChanges:
-		f.Why = frozen + "it would be of mode " + string(f.After.Mode) + " and end at " + stamp(f.After.Deadline)
+		like = "of mode " + string(f.After.Mode) + " and have no end"
+		if d := f.After.Deadline; !d.IsZero() {
+			like = "of mode " + string(f.After.Mode) + " and end " + d.Sub(s.OpenedAt).String() + " after its opening"
+		}
 	case FateGoesOn, FateAlert, FateEnding, FateEnded:
-		f.Outcome, f.Why = FateGoesOn, frozen+"it would be the same"
 	}
+	f.Outcome, f.Why = FateGoesOn, "it goes on as it was opened (S1.6); a new session like it, under the changed policy, would be "+like
 	return f
 }
 

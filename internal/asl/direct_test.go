@@ -1,6 +1,8 @@
 package asl
 
 import (
+	"encoding/json"
+	"math"
 	"reflect"
 	"testing"
 )
@@ -45,5 +47,33 @@ func TestDirectIsTheLibrary(t *testing.T) {
 	}
 	if certain < 1000 || refused < 1000 {
 		t.Errorf("%d certain answers and %d refused looked at next to nothing", certain, refused)
+	}
+}
+
+// TestPlainlyIsTheLibrary: where JSON is written plainly, it is the library's.
+func TestPlainlyIsTheLibrary(t *testing.T) {
+	t.Parallel()
+	leaves := []any{
+		float64(0), math.Copysign(0, -1), 3.0, -17.0, 1.5, 1e14, 1e15, 1e20, 1e21, -1e300, "", "a text", "a <b> & c", "\"", "\\", "ü", "\n", "\x7f", "\u2028", true, false, nil,
+		null, json.Number("7"), map[string]any{}, []any{}, map[string]any(nil), []any(nil), 7, int64(7), []string{"x"},
+	}
+	plain, asked := 0, 0
+	for _, a := range leaves {
+		for _, b := range leaves {
+			for _, v := range []any{a, []any{a, b}, map[string]any{"b": b, "a": a, "é": b}, map[string]any{"z": []any{map[string]any{"k": a}}, "A": b}} {
+				got, ok := plainly(nil, v)
+				if !ok {
+					asked++
+					continue
+				}
+				plain++
+				if want, err := library(v); err != nil || string(got) != string(want) {
+					t.Fatalf("%#v: %s, the library writes %s, %v", v, got, want, err)
+				}
+			}
+		}
+	}
+	if plain < 300 || asked < 300 {
+		t.Errorf("%d written plainly and %d not looked at next to nothing", plain, asked)
 	}
 }

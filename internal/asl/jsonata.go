@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"reflect"
@@ -382,7 +381,7 @@ func decode(data []byte) (any, error) {
 	if err := dec.Decode(&v); err != nil {
 		return nil, err
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+	if len(bytes.TrimSpace(data[dec.InputOffset():])) > 0 {
 		return nil, errors.New("something follows the JSON value")
 	}
 	return exactNumbers(v)
@@ -442,6 +441,13 @@ func toFloat(v any) (float64, bool) {
 // encode writes JSON as Step Functions does: sorted by name, and no escapes
 // that only HTML needs.
 func encode(v any) ([]byte, error) {
+	if b, ok := plainly(make([]byte, 0, 256), v); ok {
+		return b, nil
+	}
+	return library(v)
+}
+
+func library(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

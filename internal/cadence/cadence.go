@@ -19,6 +19,7 @@ const (
 	ReplayBack   = 30 * time.Minute // how far each replay reaches back: CloudTrail delivers late, typically 5, at most about 15 minutes
 	BackoffMax   = 30 * time.Second // a stop is asked again at least this often (S2.6)
 	MinimumAge   = 2 * time.Minute  // absence of a run younger than this proves nothing
+	BirthWithin  = 15 * time.Minute // the record of the call that started a run arrives within it: CloudTrail delivers within about 5 minutes on average and guarantees nothing
 	StartWithin  = 15 * time.Minute // a session whose start was not even asked for by then is closed
 	IndexLag     = 30 * time.Second // an index read later than this after a write has seen it; DynamoDB documents no bound, seconds are seen
 	EffectLinger = 60 * time.Second // effects undone for longer are carried out by the sweep
@@ -52,12 +53,11 @@ const (
 	TaskTimeout      = 60 * time.Second // of each function called by a machine
 	TaskAttempts     = 3                // retries of a task after the first try
 	StartAttempts    = 40               // retries of a start that the engine throttles, half a minute apart at most
-	// LeaseSlack is added to a wait to get a lease: the function's timeout and
-	// all its retries, with their pauses, fit in it.
-	LeaseSlack = (TaskAttempts+1)*TaskTimeout + time.Minute
-	// LeaseStart is the lease of an execution that is being started, until its first
-	// round renews it. It is short: whoever took it may have died before the start.
-	LeaseStart = 90 * time.Second
+	// LeaseSlack is added to a wait to get a lease; alone it is the lease of an
+	// execution that is being started. Each try of a round renews the lease before
+	// anything else, so that one try and the pause before the next must fit in it,
+	// not all of them (decisions/0017).
+	LeaseSlack = TaskTimeout + BackoffMax
 )
 
 // Next is the pause before an endpoint is listed again, given the age of its

@@ -40,8 +40,13 @@ func TestNumbers(t *testing.T) {
 	if HistoryEventsMax != 25_000 || RoundsMax*18 >= HistoryEventsMax {
 		t.Errorf("S4.2 %d rounds of 18 history events do not fit in %d", RoundsMax, HistoryEventsMax)
 	}
-	if DrainEvery > BackoffMax || LeaseSlack <= TaskTimeout*(TaskAttempts+1) {
-		t.Error("S2.6 a drain asks more seldom than the back-off allows, or a lease ends before its task's retries")
+	if DrainEvery > BackoffMax || LeaseSlack < TaskTimeout+BackoffMax {
+		t.Error("S2.6 a drain asks more seldom than the back-off allows, or a lease ends before the next try of its task")
+	}
+	// S2.1: a drain that is lost before or after an outage of 10 minutes, and found
+	// dead by the next sweep, leaves two minutes of the promise.
+	if lost := DrainEvery + LeaseSlack + Sweep; lost+12*time.Minute > 15*time.Minute {
+		t.Errorf("S2.1 a drain that is lost is replaced only after %s", lost)
 	}
 }
 

@@ -84,6 +84,7 @@ type Story struct {
 		Remedy   string `json:"remedy"`
 	} `json:"extension"`
 	Session struct {
+		Previous string `json:"previous"` // that this one follows
 		Progress *struct {
 			Of       string  `json:"of"`
 			Fraction float64 `json:"fraction"`
@@ -107,6 +108,7 @@ type Story struct {
 		Consequences []string `json:"consequences"`
 	} `json:"history"`
 	Chain string `json:"chain"`
+	Next  string `json:"next"` // the session by which the run was started again
 }
 
 // Target says which sessions are meant: exactly one field is set.
@@ -118,16 +120,31 @@ type Target struct {
 
 // Fate is what would become of a session.
 type Fate struct {
-	ID         string `json:"id"`
-	User       string `json:"user"`
-	Engine     string `json:"engine"`
-	Endpoint   string `json:"endpoint"`
-	Run        string `json:"run"`
-	Mode       string `json:"mode"`
-	Deadline   string `json:"deadline"`
-	Outcome    string `json:"outcome"`
-	Why        string `json:"why"`
+	ID       string `json:"id"`
+	User     string `json:"user"`
+	Engine   string `json:"engine"`
+	Endpoint string `json:"endpoint"`
+	Run      string `json:"run"`
+	Mode     string `json:"mode"`
+	Status   string `json:"status"`
+	Deadline string `json:"deadline"`
+	Outcome  string `json:"outcome"`
+	Why      string `json:"why"`
+	After    struct {
+		Mode     string `json:"mode"`
+		Status   string `json:"status"`
+		Deadline string `json:"deadline"`
+	} `json:"after"`
 	AWSSession *Where `json:"awsSession"`
+}
+
+// Restarted is the restart of a run that is over.
+type Restarted struct {
+	Line       Session `json:"line"`
+	Next       string  `json:"next"` // the session that follows; it opens in a moment
+	Attempt    string  `json:"attempt"`
+	Checkpoint string  `json:"checkpoint"`
+	Text       string  `json:"text"`
 }
 
 // Forecast is what would happen to some sessions; a preview, a revocation and a
@@ -194,6 +211,14 @@ type User struct {
 	} `json:"lock"`
 }
 
+// Endpoint is one that Nightshift tends.
+type Endpoint struct {
+	ID         string `json:"id"`
+	Live       int    `json:"live"`
+	Capacity   int    `json:"capacity"`
+	LastListed string `json:"lastListed"`
+}
+
 // Notice is something a person was told.
 type Notice struct {
 	At      string `json:"at"`
@@ -219,6 +244,75 @@ type Costs struct {
 	ByDepartment []Group   `json:"byDepartment"`
 	ByCostCenter []Group   `json:"byCostCenter"`
 	Forgotten    []Session `json:"forgotten"`
+}
+
+// Parked is an event that could not be used.
+type Parked struct {
+	ID       string `json:"id"`
+	Source   string `json:"source"`
+	Reason   string `json:"reason"`
+	At       string `json:"at"`
+	Bytes    int    `json:"bytes"`
+	Replayed string `json:"replayed"`
+	Body     string `json:"body"`
+	Text     string `json:"text"`
+}
+
+// Repair is what records and engines tell differently, and what was, or would be,
+// done about it.
+type Repair struct {
+	ID       string `json:"id"`
+	Applied  bool   `json:"applied"`
+	Plan     string `json:"plan"`
+	Heals    int    `json:"heals"`
+	Healed   int    `json:"healed"`
+	Findings []struct {
+		Kind     string `json:"kind"`
+		Endpoint string `json:"endpoint"`
+		Session  string `json:"session"`
+		User     string `json:"user"`
+		Run      string `json:"run"`
+		Found    string `json:"found"`
+		Heal     string `json:"heal"`
+		Advice   string `json:"advice"`
+		Healed   bool   `json:"healed"`
+		Why      string `json:"why"`
+	} `json:"findings"`
+	LeftOut int    `json:"leftOut"`
+	Text    string `json:"text"`
+}
+
+// Restore is a table that was put back, and what engines know that it does not.
+type Restore struct {
+	At        string `json:"at"`
+	Confirmed bool   `json:"confirmed"`
+	Held      []struct {
+		Session  string `json:"session"`
+		User     string `json:"user"`
+		Run      string `json:"run"`
+		Deadline string `json:"deadline"`
+		Reason   string `json:"reason"`
+	} `json:"held"`
+	Endpoints []struct {
+		ID       string `json:"id"`
+		Unlisted string `json:"unlisted"`
+		Over     []struct {
+			Session string `json:"session"`
+			User    string `json:"user"`
+			Run     string `json:"run"`
+		} `json:"over"`
+		Unknown []ObservedRun `json:"unknown"`
+		Risen   []ObservedRun `json:"risen"`
+	} `json:"endpoints"`
+	Text string `json:"text"`
+}
+
+// ObservedRun is a run as an engine lists it.
+type ObservedRun struct {
+	Run   string `json:"run"`
+	State string `json:"state"`
+	User  string `json:"user"`
+	Since string `json:"since"`
 }
 
 // Get reads one resource.

@@ -122,7 +122,7 @@ func release(k Cluster) finding.Finding {
 	case session.On:
 		f.Result, f.What = finding.OK, "The release can have user background sessions."
 	case session.Off:
-		f.Result, f.What, f.Fix = finding.Failure, "It cannot have user background sessions: "+strings.Join(reasons, "; ")+" is off.",
+		f.Result, f.What, f.Fix = finding.Failure, "It cannot have user background sessions; needed, and not so: "+strings.Join(reasons, "; ")+".",
 			"Use emr-7.12.0 or later, or emr-7.11 with the bootstrap action that AWS Support gives."
 	default:
 		f.Result, f.What, f.Fix = finding.Unknown, "It cannot be told: "+strings.Join(reasons, "; ")+" is unknown.",

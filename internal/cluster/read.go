@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"nightshift/internal/fault"
@@ -25,6 +27,7 @@ type Configuration struct {
 	S3AccessGrants     bool
 	InTransit          *bool
 	CertificateS3      string
+	ApplicationARN     string   // EMR's application in Identity Center; EMR adds it, and where is not documented
 	Repaired           []string // what had to be overlooked to read it, a sentence each
 }
 
@@ -70,6 +73,7 @@ func Read(text []byte) (Configuration, error) {
 	}
 	c.InTransit = flag(transit, &faults, "EnableInTransitEncryption")
 	c.CertificateS3 = text1(object(transit, "InTransitEncryptionConfiguration", "TLSCertificateConfiguration"), "S3Object")
+	c.ApplicationARN = anywhere(doc, "IdCApplicationARN")
 	if len(faults) > 0 {
 		return c, fault.New("read the security configuration", fault.Invalid, errors.Join(faults...))
 	}
@@ -147,4 +151,19 @@ func flag(in map[string]any, faults *[]error, key string) *bool {
 func text1(in map[string]any, key string) string {
 	s, _ := in[key].(string)
 	return s
+}
+
+// anywhere finds a text by its key, in whatever case, at any depth; "" where there
+// is none.
+func anywhere(in any, key string) string {
+	doc, _ := in.(map[string]any)
+	for _, k := range slices.Sorted(maps.Keys(doc)) {
+		if s, ok := doc[k].(string); ok && strings.EqualFold(k, key) {
+			return s
+		}
+		if found := anywhere(doc[k], key); found != "" {
+			return found
+		}
+	}
+	return ""
 }

@@ -25,6 +25,7 @@ const (
 	WatchMachine    = "NIGHTSHIFT_WATCH_MACHINE_ARN" // state machine watch
 	DrainMachine    = "NIGHTSHIFT_DRAIN_MACHINE_ARN" // state machine drain
 	RunMachine      = "NIGHTSHIFT_RUN_MACHINE_ARN"   // state machine run
+	MoveMachine     = "NIGHTSHIFT_MOVE_MACHINE_ARN"  // state machine move-notebook
 	IdentityStoreID = "NIGHTSHIFT_IDENTITY_STORE_ID" // d-…, of Identity Center
 	IdentityRegion  = "NIGHTSHIFT_IDENTITY_REGION"   // Identity Center's region; optional: the function's own
 	Endpoints       = "NIGHTSHIFT_ENDPOINTS"         // JSON list of the endpoints and their facts
@@ -39,12 +40,15 @@ const (
 	ConsoleUserClaim      = "NIGHTSHIFT_CONSOLE_USER_CLAIM"     // claim of a token that holds the user's id in the identity store; optional: sub
 	ConsoleGroupsClaim    = "NIGHTSHIFT_CONSOLE_GROUPS_CLAIM"   // claim of a token that lists its groups; optional: none
 	ConsoleAdministrators = "NIGHTSHIFT_CONSOLE_ADMINISTRATORS" // JSON list of groups of tokens, and of ARNs of IAM roles and users; optional: nobody
+	ConsoleIssuer         = "NIGHTSHIFT_CONSOLE_ISSUER"         // OpenID Connect issuer of those tokens; optional: none
+	ConsoleAudience       = "NIGHTSHIFT_CONSOLE_AUDIENCE"       // for whom those tokens are made; optional: none
+	ConsoleClientID       = "NIGHTSHIFT_CONSOLE_CLIENT_ID"      // what the page is registered as at the issuer; optional: readers paste a token
 )
 
 // Variables lists every variable that a deployment may set.
 func Variables() []string {
-	return []string{Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, IdentityStoreID, IdentityRegion, Endpoints, LogLevel, FactsAge, SessionsURL, SessionsTokenSecret,
-		ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators}
+	return []string{Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, MoveMachine, IdentityStoreID, IdentityRegion, Endpoints, LogLevel, FactsAge, SessionsURL, SessionsTokenSecret,
+		ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators, ConsoleIssuer, ConsoleAudience, ConsoleClientID}
 }
 
 // needs says which variables each function must have, besides Region. A
@@ -55,15 +59,16 @@ func Variables() []string {
 var needs = map[string][]string{
 	"on-logout":        {Table},
 	"on-revocation":    {Table, IdentityStoreID, Endpoints},
-	"on-schedule":      {Account, Table, Bus, WatchMachine, DrainMachine, IdentityStoreID, Endpoints},
-	"on-run-event":     {Table, Endpoints},
+	"on-schedule":      {Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, MoveMachine, IdentityStoreID, Endpoints},
+	"on-run-event":     {Table, IdentityStoreID, Endpoints},
 	"open-session":     {Table, Endpoints},
 	"start-run":        {Account, Table, Endpoints},
-	"observe-endpoint": {Account, Table, Bus, WatchMachine, Endpoints},
+	"observe-endpoint": {Account, Table, Bus, WatchMachine, IdentityStoreID, Endpoints},
 	"drain-endpoint":   {Account, Table, DrainMachine, Endpoints},
-	"run-effects":      {Table, Bus, WatchMachine, DrainMachine},
+	"run-effects":      {Table, Bus, WatchMachine, DrainMachine, RunMachine},
 	"console":          {Account, Table, Endpoints, RunMachine},
 	"restart-session":  {Table, RunMachine},
+	"move-notebook":    {Account, Table, Bus, Endpoints, RunMachine, MoveMachine},
 	"preflight":        {Account, Table, Endpoints},
 }
 
@@ -76,7 +81,7 @@ var options = map[string][]string{
 	"on-run-event":     {FactsAge},
 	"open-session":     {FactsAge},
 	"observe-endpoint": {FactsAge},
-	"console":          {ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators},
+	"console":          {ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators, ConsoleIssuer, ConsoleAudience, ConsoleClientID},
 }
 
 // Optional lists the variables that a function is given where they are chosen,
@@ -115,6 +120,7 @@ type Config struct {
 	WatchMachine    string
 	DrainMachine    string
 	RunMachine      string
+	MoveMachine     string
 	IdentityStoreID string
 	IdentityRegion  string
 	Endpoints       []Endpoint
@@ -127,6 +133,9 @@ type Config struct {
 	ConsoleUserClaim      string
 	ConsoleGroupsClaim    string
 	ConsoleAdministrators []string // groups, and ARNs of IAM roles and users
+	ConsoleIssuer         string
+	ConsoleAudience       string
+	ConsoleClientID       string
 }
 
 // Load reads the environment. Every variable that is set is checked; needed
@@ -142,6 +151,7 @@ func Load(getenv func(string) string, needed ...string) (Config, error) {
 		WatchMachine:    r.text(WatchMachine, machineForm, "the ARN of a state machine, arn:aws:states:<region>:<account>:stateMachine:<name>"),
 		DrainMachine:    r.text(DrainMachine, machineForm, "the ARN of a state machine, arn:aws:states:<region>:<account>:stateMachine:<name>"),
 		RunMachine:      r.text(RunMachine, machineForm, "the ARN of a state machine, arn:aws:states:<region>:<account>:stateMachine:<name>"),
+		MoveMachine:     r.text(MoveMachine, machineForm, "the ARN of a state machine, arn:aws:states:<region>:<account>:stateMachine:<name>"),
 		IdentityStoreID: r.text(IdentityStoreID, storeForm, "the id of an identity store: d- and 10 letters or digits, or a UUID"),
 		IdentityRegion:  r.text(IdentityRegion, regionForm, `a region such as "us-east-1"`),
 		LogLevel:        r.level(),

@@ -21,7 +21,7 @@ const list = `[
    "identityPropagation":"on","clusterBackground":"on","releaseLabel":"emr-7.11.0",
    "bootstrapConfirmed":"off","unifiedStudioCluster":"unknown","unifiedStudioLaunch":"on"},
   {"endpoint":"emr-containers/123456789012/us-east-1","identityPropagation":"off","virtualClusters":["abc123"]},
-  {"endpoint":"sagemaker/123456789012/eu-west-1"}]`
+  {"endpoint":"sagemaker/123456789012/eu-west-1","userTag":"team:owner"}]`
 
 const tokenSecret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:nightshift/portal-AbCdEf"
 
@@ -34,6 +34,7 @@ func complete() map[string]string {
 		config.WatchMachine:    "arn:aws:states:us-east-1:123456789012:stateMachine:watch",
 		config.DrainMachine:    "arn:aws:states:us-east-1:123456789012:stateMachine:drain",
 		config.RunMachine:      "arn:aws:states:us-east-1:123456789012:stateMachine:run",
+		config.MoveMachine:     "arn:aws:states:us-east-1:123456789012:stateMachine:move-notebook",
 		config.IdentityStoreID: "d-1234567890",
 		config.IdentityRegion:  "eu-west-1",
 		config.Endpoints:       list,
@@ -43,6 +44,7 @@ func complete() map[string]string {
 
 		config.SessionsTokenSecret: tokenSecret,
 
+		config.ConsoleIssuer: "https://login.example.com/pool", config.ConsoleAudience: "api", config.ConsoleClientID: "page",
 		config.ConsoleUserClaim: "custom:store_user", config.ConsoleGroupsClaim: "groups",
 		config.ConsoleAdministrators: `["night-admins", "arn:aws:iam::123456789012:role/ops/Night"]`,
 	}
@@ -66,9 +68,11 @@ func TestComplete(t *testing.T) {
 		WatchMachine: "arn:aws:states:us-east-1:123456789012:stateMachine:watch",
 		DrainMachine: "arn:aws:states:us-east-1:123456789012:stateMachine:drain",
 		RunMachine:   "arn:aws:states:us-east-1:123456789012:stateMachine:run",
+		MoveMachine:  "arn:aws:states:us-east-1:123456789012:stateMachine:move-notebook",
 
 		IdentityStoreID: "d-1234567890", IdentityRegion: "eu-west-1", LogLevel: slog.LevelWarn,
 		FactsAge: 10 * time.Minute, SessionsURL: "https://portal.example.com/sessions?tenant=one", SessionsTokenSecret: tokenSecret,
+		ConsoleIssuer: "https://login.example.com/pool", ConsoleAudience: "api", ConsoleClientID: "page",
 		ConsoleUserClaim: "custom:store_user", ConsoleGroupsClaim: "groups", ConsoleAdministrators: []string{"night-admins", "arn:aws:iam::123456789012:role/ops/Night"},
 		Endpoints: []config.Endpoint{
 			{
@@ -83,8 +87,9 @@ func TestComplete(t *testing.T) {
 			{
 				ID: "emr-containers/123456789012/us-east-1", API: "emr-containers", Region: "us-east-1", Cadence: cadence.Of("emr-containers"),
 				Facts: session.Facts{IdentityPropagation: session.Off}, VirtualClusters: []string{"abc123"},
+				UserTag: config.UserTagDefault,
 			},
-			{ID: "sagemaker/123456789012/eu-west-1", API: "sagemaker", Region: "eu-west-1", Cadence: cadence.Of("sagemaker")},
+			{ID: "sagemaker/123456789012/eu-west-1", API: "sagemaker", Region: "eu-west-1", Cadence: cadence.Of("sagemaker"), UserTag: "team:owner"},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -156,6 +161,10 @@ func TestFaults(t *testing.T) {
 		{"Livy without address", config.Endpoints, `[{"endpoint":"livy/j-1"}]`, "NIGHTSHIFT_ENDPOINTS[0].url must be the address"},
 		{"address with a password", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://a:b@h:8998"}]`, "user name or password"},
 		{"address of another api", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","url":"https://h"}]`, "only endpoints of livy have one"},
+		{"a tag of a server without tags", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","userTag":"owner"}]`, "NIGHTSHIFT_ENDPOINTS[0].userTag is given; only endpoints of sagemaker, emr-containers and emr-notebook have tags."},
+		{"a tag of AWS's own", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","userTag":"AWS:createdBy"}]`, `userTag is "AWS:createdBy"; it must be the name of a tag: 1 to 128 letters`},
+		{"the tag of sessions", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","userTag":"nightshift:session"}]`, `and not "nightshift:session", which names sessions.`},
+		{"no name of a tag", config.Endpoints, `[{"endpoint":"emr-notebook/123456789012/us-east-1","userTag":"a,b"}]`, `userTag is "a,b"; it must be the name of a tag`},
 		{"tri", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","identityPropagation":"yes"}]`, `identityPropagation is "yes"; it must be on, off or unknown.`},
 		{"application", config.Endpoints, `[{"endpoint":"sagemaker/123456789012/us-east-1","applicationArn":"apl-1"}]`, "applicationArn is \"apl-1\""},
 		{"release", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://h","releaseLabel":"7.11"}]`, `releaseLabel is "7.11"`},

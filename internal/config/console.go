@@ -9,6 +9,8 @@ import (
 var (
 	claimForm     = regexp.MustCompile(`^[A-Za-z0-9_.:/-]{1,128}$`)
 	groupForm     = regexp.MustCompile(`^[^\s,\[\]"]{1,256}$`)
+	issuerForm    = regexp.MustCompile(`^https://[A-Za-z0-9.-]+(:\d+)?(/[\w.~%/-]*)?$`)
+	audienceForm  = regexp.MustCompile(`^[\w.:/@+=-]{1,256}$`)
 	principalForm = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]{1,512}$`)
 )
 
@@ -19,6 +21,9 @@ func (r *reader) console(c *Config) {
 	const claim = `the name of a claim, such as "sub" or "cognito:groups"`
 	c.ConsoleUserClaim = r.text(ConsoleUserClaim, claimForm, claim)
 	c.ConsoleGroupsClaim = r.text(ConsoleGroupsClaim, claimForm, claim)
+	c.ConsoleIssuer = r.text(ConsoleIssuer, issuerForm, "the address of an OpenID Connect issuer, https and without parameters")
+	c.ConsoleAudience = r.text(ConsoleAudience, audienceForm, "the audience (client id) of the tokens")
+	c.ConsoleClientID = r.text(ConsoleClientID, audienceForm, "the client id of the page at the issuer")
 	const allowed = "a JSON list of groups, each one word, and of ARNs of IAM roles and users"
 	v := r.value(ConsoleAdministrators, allowed)
 	if v == "" {

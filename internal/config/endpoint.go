@@ -29,6 +29,7 @@ type Endpoint struct {
 	Facts           session.Facts    // all but Instance and ApplicationBackground, which are read
 	VirtualClusters []string         // EMR on EKS: those to list; none means all
 	Livy            LivyAccess       // Livy only
+	UserTag         string           // the tag that says whose a run is that Nightshift did not start; "" for Livy, which has no tags
 	Cadence         cadence.Endpoint // how fast it may be used and how often it is listed
 	Hardware        workload.Billing // Livy: on what its cluster runs; zero is not told
 }
@@ -53,6 +54,12 @@ const (
 	apiSageMaker     = "sagemaker"
 )
 
+// UserTagDefault is the tag that says whose a run is, where none is set.
+const UserTagDefault = "nightshift:user"
+
+// sessionTag is the tag that joins a run with its session.
+const sessionTag = "nightshift:session"
+
 // endpoint is one element of the variable's JSON list.
 type endpoint struct {
 	Endpoint             string   `json:"endpoint"`
@@ -69,6 +76,7 @@ type endpoint struct {
 	LivyCA               string   `json:"livyCA"`
 	LivyCAFile           string   `json:"livyCAFile"`
 	LivyDoAs             string   `json:"livyDoAs"`
+	UserTag              string   `json:"userTag"`
 	settings
 }
 
@@ -101,6 +109,7 @@ var (
 	emrClusterForm = regexp.MustCompile(`^j-[0-9A-Z]{1,64}$`)
 	roleForm       = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}$`)
 	doAsForm       = regexp.MustCompile(`^[A-Za-z0-9._@-]{1,128}$`)
+	tagForm        = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+@-]{1,128}$`)
 	releaseForm    = regexp.MustCompile(`^emr-\d+\.\d+(\.(\d+|x))?(-latest)?$`)
 	// API reference of Identity Center, GetApplicationSessionConfiguration.
 	applicationForm = regexp.MustCompile(`^arn:aws(-[a-z]{1,5}){0,3}:sso::\d{12}:application/(sso)?ins-[a-zA-Z0-9-.]{16}/apl-[a-zA-Z0-9]{16}$`)
@@ -175,6 +184,7 @@ func (e endpointReader) endpoint(raw endpoint, account string) Endpoint {
 	out.API, out.Region = e.id(raw.Endpoint, account)
 	out.Cadence = e.settings(raw.settings, out.API)
 	out.Hardware = e.hardware(raw.settings, out.API)
+	out.UserTag = e.userTag(raw.UserTag, out.API)
 	if raw.ApplicationARN != "" && !applicationForm.MatchString(raw.ApplicationARN) {
 		e.failf("applicationArn", "is %q; it must be the ARN of an application of Identity Center, arn:aws:sso::<account>:application/ssoins-<16>/apl-<16>.", raw.ApplicationARN)
 	}
@@ -205,6 +215,22 @@ func (e endpointReader) endpoint(raw endpoint, account string) Endpoint {
 		}
 	}
 	return out
+}
+
+// userTag reads the name of a tag. AWS's own ("aws:…") nobody can set.
+func (e endpointReader) userTag(tag, api string) string {
+	switch {
+	case api == apiLivy:
+		if tag != "" {
+			e.failf("userTag", "is given; only endpoints of sagemaker, emr-containers and emr-notebook have tags.")
+		}
+		return ""
+	case tag == "":
+		return UserTagDefault
+	case !tagForm.MatchString(tag) || strings.HasPrefix(strings.ToLower(tag), "aws:") || tag == sessionTag:
+		e.failf("userTag", `is %q; it must be the name of a tag: 1 to 128 letters, digits, spaces and '_', '.', ':', '/', '=', '+', '-', '@', not beginning with "aws:", and not %q, which names sessions.`, tag, sessionTag)
+	}
+	return tag
 }
 
 func (e endpointReader) tri(field string, t tri) session.Tri {

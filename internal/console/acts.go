@@ -61,15 +61,24 @@ func (c *call) extendSession() (int, any, error) {
 }
 
 // restartSession starts the run of a session that has ended again; the answer
-// names the session that follows it, which opens in a moment.
+// names the session that follows it, which opens in a moment. A preview says what
+// would be started.
 func (c *call) restartSession() (int, any, error) {
 	var in struct {
-		Why string `json:"why"`
+		Why     string `json:"why"`
+		Preview bool   `json:"preview"`
 	}
 	id, e1 := c.id()
 	act, e2 := c.acting(&in, &in.Why)
 	if err := first(e1, e2); err != nil {
 		return 0, nil, err
+	}
+	if in.Preview {
+		r, err := c.app.Restarting(c.r.Context(), act.Who, id)
+		if err != nil {
+			return 0, nil, err
+		}
+		return http.StatusOK, c.restarting(r), nil
 	}
 	r, err := c.app.Restart(c.r.Context(), act, id)
 	if err != nil {
@@ -82,7 +91,18 @@ func (c *call) restartSession() (int, any, error) {
 	case r.Checkpoint != "":
 		text = "The run is started again from " + r.Checkpoint + ", under session " + r.Session + "."
 	}
-	return http.StatusAccepted, restartedView{r.ID, c.line(r.Of), r.Session, r.Attempt, r.Checkpoint, text}, nil
+	return http.StatusAccepted, restartedView{ID: r.ID, Line: c.line(r.Of), Next: r.Session, Attempt: r.Attempt, Checkpoint: r.Checkpoint, Text: text}, nil
+}
+
+// restarting is a restart's preview.
+func (c *call) restarting(r app.Restarted) restartedView {
+	v := restartedView{Line: c.line(r.Of), Next: r.Session, Attempt: r.Attempt, Checkpoint: r.Checkpoint, Input: r.Input,
+		Text: "The run was started again before, under session " + r.Session + "."}
+	if o := r.Opens; r.Session == "" {
+		v.Mode, v.Deadline, v.Why, v.Saved = string(o.Mode), written(o.Deadline), o.Why, r.Saved
+		v.Text = "The run would be started again, under a new session of mode " + v.Mode + "."
+	}
+	return v
 }
 
 // either reads a moment that is given as such or as how far away it is.

@@ -45,6 +45,13 @@ func operations() []operation {
 		{"GET", "/api/endpoints", "", 200, true, true},
 		{"GET", "/api/costs", "", 200, false, true},
 		{"GET", "/api/proof", "", 200, true, true},
+		{"GET", "/api/parked", "", 200, true, true},
+		{"GET", "/api/parked/p-1", "", 200, true, true},
+		{"POST", "/api/parked/p-1/replay", `{"why":"the portal was mended"}`, 200, true, true},
+		{"GET", "/api/repair", "", 200, true, true},
+		{"POST", "/api/repair", `{"endpoint":"emr-containers/123456789012/us-east-1"}`, 200, true, true},
+		{"GET", "/api/restore", "", 200, true, true},
+		{"POST", "/api/restore", `{"say":true}`, 200, true, true},
 	}
 }
 
@@ -56,6 +63,7 @@ func stage(t *testing.T) (*world, func(operation) operation) {
 	id, ended := w.opens("u-ana", onEKS), w.ended("u-ana")
 	w.now = w.now.Add(time.Hour)
 	w.wants(202, admin, "POST", "/api/revocations", `{"target":{"user":"u-ben"}}`, HeaderKey, "revocation-1")
+	w.parks("p-1", signedOut)
 	return w, func(o operation) operation {
 		o.path, o.body = strings.NewReplacer("%s", id, "%e", ended).Replace(o.path), strings.ReplaceAll(o.body, "%s", id)
 		return o
@@ -476,7 +484,7 @@ func TestPolicyStory(t *testing.T) {
 	w.wants(409, admin, "PUT", "/api/policy", `{"version":1,"change":{"backgroundDuration":"5d"}}`)
 	a := w.wants(200, ana, "GET", "/api/policy", "")
 	if a.at("policy", "version") != 2.0 || a.at("policy", "backgroundDuration") != "72h0m0s" || a.at("changes", 0, "by") != "u-root" || a.at("changes", 0, "why") != "costs" ||
-		a.at("changes", 0, "changed") != "backgroundDuration from 168h0m0s to 72h0m0s, tenantLimit from 0s to 720h0m0s" || a.at("changes", 1, "version") != 1.0 {
+		a.at("changes", 0, "changed") != "backgroundDuration from 168h0m0s to 72h0m0s, tenantLimit from none to 720h0m0s" || a.at("changes", 1, "version") != 1.0 {
 		t.Errorf("%s", a.raw)
 	}
 	w.wants(200, admin, "PUT", "/api/policy", `{"version":2,"change":{"tenantLimit":"none"}}`)
@@ -510,6 +518,10 @@ func TestNotPossible(t *testing.T) {
 func TestRestart(t *testing.T) {
 	w, _ := stage(t)
 	id := w.ended("u-ana")
+	before := w.wants(200, ana, "POST", "/api/sessions/"+id+"/restart", `{"preview":true}`)
+	if before.at("next") != "" || before.at("attempt") != "churn-r2" || before.at("mode") != "interactive" || before.at("deadline") == nil || before.at("input", "restartOf") != id || before.at("input", "spec", "TrainingJobName") != "churn-r2" {
+		t.Errorf("the preview says %s", before.raw)
+	}
 	a := w.wants(202, ana, "POST", "/api/sessions/"+id+"/restart", `{}`)
 	next, _ := a.at("next").(string)
 	if a.at("attempt") != "churn-r2" || a.at("checkpoint") != "s3://bucket/checkpoints/" || next == "" || !strings.Contains(fmt.Sprint(a.at("text")), next) {
@@ -524,6 +536,9 @@ func TestRestart(t *testing.T) {
 	}
 	if story := w.wants(200, ana, "GET", "/api/sessions/"+next, ""); story.at("session", "previous") != id {
 		t.Errorf("the successor names %v, want %s", story.at("session", "previous"), id)
+	}
+	if again := w.wants(200, admin, "POST", "/api/sessions/"+id+"/restart", `{"preview":true}`); again.at("next") != next || again.at("input") != nil {
+		t.Errorf("the preview of what was started again: %s", again.raw)
 	}
 	late := w.wants(202, admin, "POST", "/api/sessions/"+id+"/restart", `{}`)
 	if late.at("next") != next || !strings.Contains(fmt.Sprint(late.at("text")), "before") {

@@ -34,11 +34,13 @@ const HeaderTime = "Nightshift-Time"
 // HeaderKey carries the caller's name of an act.
 const HeaderKey = "Idempotency-Key"
 
-// Site says where the deployment is, for links into AWS's console.
+// Site says where the deployment is, for links into AWS's console, and where its
+// people sign in; nil: nowhere.
 type Site struct {
 	Account        string
 	Region         string
 	IdentityRegion string // "": Region
+	SignIn         *SignIn
 }
 
 // Console serves the API.
@@ -68,35 +70,46 @@ type route struct {
 	method, pattern string
 	query           []string // the parameters it takes
 	serve           func(*call) (status int, body any, err error)
+	open            bool // to whom nobody has authenticated, too
 }
 
 // routes are all operations; a test holds them against the document.
 func routes() []route {
 	return []route{
-		{http.MethodGet, "/api/openapi.json", nil, (*call).getDocument},
-		{http.MethodGet, "/api/me", nil, (*call).getMe},
-		{http.MethodGet, "/api/sessions", []string{"user", "engine", "endpoint", "status", "mode", "dueWithin", "cursor"}, (*call).listSessions},
-		{http.MethodGet, "/api/sessions/{id}", nil, (*call).getSession},
-		{http.MethodPost, "/api/sessions/{id}/stop", nil, (*call).stopSession},
-		{http.MethodPost, "/api/sessions/{id}/extend", nil, (*call).extendSession},
-		{http.MethodPost, "/api/sessions/{id}/restart", nil, (*call).restartSession},
-		{http.MethodPost, "/api/revocations", nil, (*call).revoke},
-		{http.MethodGet, "/api/revocations/{id}", nil, (*call).getRevocation},
-		{http.MethodPost, "/api/whatif", nil, (*call).whatIf},
-		{http.MethodGet, "/api/policy", nil, (*call).getPolicy},
-		{http.MethodPut, "/api/policy", nil, (*call).setPolicy},
-		{http.MethodGet, "/api/users/{user}", nil, (*call).getUser},
-		{http.MethodPut, "/api/users/{user}/lock", nil, (*call).lockUser},
-		{http.MethodDelete, "/api/users/{user}/lock", nil, (*call).unlockUser},
-		{http.MethodGet, "/api/notices", []string{"cursor"}, (*call).listNotices},
-		{http.MethodGet, "/api/endpoints", nil, (*call).listEndpoints},
-		{http.MethodGet, "/api/costs", nil, (*call).getCosts},
-		{http.MethodGet, "/api/proof", []string{"from", "to"}, (*call).getProof},
+		{method: http.MethodGet, pattern: signInPath, serve: (*call).getSignIn, open: true},
+		{method: http.MethodPost, pattern: signInPath, serve: (*call).changeCode, open: true},
+		{http.MethodGet, "/api/openapi.json", nil, (*call).getDocument, false},
+		{http.MethodGet, "/api/me", nil, (*call).getMe, false},
+		{http.MethodGet, "/api/sessions", []string{"user", "engine", "endpoint", "status", "mode", "dueWithin", "cursor"}, (*call).listSessions, false},
+		{http.MethodGet, "/api/sessions/{id}", nil, (*call).getSession, false},
+		{http.MethodPost, "/api/sessions/{id}/stop", nil, (*call).stopSession, false},
+		{http.MethodPost, "/api/sessions/{id}/extend", nil, (*call).extendSession, false},
+		{http.MethodPost, "/api/sessions/{id}/restart", nil, (*call).restartSession, false},
+		{http.MethodPost, "/api/revocations", nil, (*call).revoke, false},
+		{http.MethodGet, "/api/revocations/{id}", nil, (*call).getRevocation, false},
+		{http.MethodPost, "/api/whatif", nil, (*call).whatIf, false},
+		{http.MethodGet, "/api/policy", nil, (*call).getPolicy, false},
+		{http.MethodPut, "/api/policy", nil, (*call).setPolicy, false},
+		{http.MethodGet, "/api/users/{user}", nil, (*call).getUser, false},
+		{http.MethodPut, "/api/users/{user}/lock", nil, (*call).lockUser, false},
+		{http.MethodDelete, "/api/users/{user}/lock", nil, (*call).unlockUser, false},
+		{http.MethodGet, "/api/notices", []string{"cursor"}, (*call).listNotices, false},
+		{http.MethodGet, "/api/endpoints", nil, (*call).listEndpoints, false},
+		{http.MethodGet, "/api/costs", nil, (*call).getCosts, false},
+		{http.MethodGet, "/api/proof", []string{"from", "to"}, (*call).getProof, false},
+		{http.MethodGet, "/api/parked", []string{"cursor"}, (*call).listParked, false},
+		{http.MethodGet, "/api/parked/{id}", nil, (*call).getParked, false},
+		{http.MethodPost, "/api/parked/{id}/replay", nil, (*call).replayParked, false},
+		{http.MethodGet, "/api/repair", []string{"endpoint"}, (*call).getRepair, false},
+		{http.MethodPost, "/api/repair", nil, (*call).repair, false},
+		{http.MethodGet, "/api/restore", nil, (*call).getRestore, false},
+		{http.MethodPost, "/api/restore", nil, (*call).restore, false},
 	}
 }
 
-// Handler serves every route below /api/, and the page. Who calls stands in the
-// request's context (WithCaller); below /api/ a request without is refused.
+// Handler serves every route below /api/, the page and its sign-in. Who calls
+// stands in the request's context (WithCaller); below /api/ a request without is
+// refused.
 func (c *Console) Handler() http.Handler {
 	mux := http.NewServeMux()
 	allowed := map[string][]string{}
@@ -142,12 +155,12 @@ func Secure(h http.Header) {
 
 func (c *Console) serve(route route, w http.ResponseWriter, r *http.Request) {
 	caller, known := CallerOf(r.Context())
-	if !known {
+	if !known && !route.open {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		refuse(w, problem{Status: http.StatusUnauthorized, Detail: "nobody was authenticated"})
 		return
 	}
-	if !caller.Admin && caller.User == "" && route.pattern != "/api/openapi.json" {
+	if !route.open && !caller.Admin && caller.User == "" && route.pattern != "/api/openapi.json" {
 		refuse(w, problem{Status: http.StatusForbidden, Detail: "you are authenticated, but are neither an administrator nor a user of the identity store here"})
 		return
 	}

@@ -36,7 +36,10 @@ func (c *call) links(r workload.Run) []linkView {
 		}
 		return page("cloudwatch", path)
 	}
-	const metrics = "with its use of CPU, GPU, memory and disk"
+	// The console's own quoting of a search: /aws/…/Jobs,Host in braces, and the name.
+	metrics := func(group, name string) linkView {
+		return linkView{"Metrics in CloudWatch", page("cloudwatch", "metricsV2:graph=~();query=~'*7b"+strings.ReplaceAll("/aws/sagemaker/"+group, "/", "*2f")+"*2cHost*7d*20"+name), "its use of CPU, GPU, memory and disk, of each instance"}
+	}
 	kind, name, _ := strings.Cut(r.ID, "/")
 	name, cluster := url.PathEscape(name), r.Cluster
 	switch {
@@ -45,9 +48,9 @@ func (c *call) links(r workload.Run) []linkView {
 	case r.ID == "":
 		return []linkView{}
 	case r.Engine == workload.SageMakerTraining:
-		return []linkView{{"Logs in CloudWatch", logs("TrainingJobs", name), ""}, {"The training job in SageMaker", page("sagemaker", "/jobs/"+name), metrics}}
+		return []linkView{{"Logs in CloudWatch", logs("TrainingJobs", name), ""}, metrics("TrainingJobs", name), {"The training job in SageMaker", page("sagemaker", "/jobs/"+name), ""}}
 	case r.Engine == workload.SageMakerProcessing:
-		return []linkView{{"Logs in CloudWatch", logs("ProcessingJobs", name), ""}, {"The processing job in SageMaker", page("sagemaker", "/processing-jobs/"+name), metrics}}
+		return []linkView{{"Logs in CloudWatch", logs("ProcessingJobs", name), ""}, metrics("ProcessingJobs", name), {"The processing job in SageMaker", page("sagemaker", "/processing-jobs/"+name), ""}}
 	case r.Engine == workload.SageMakerPipeline:
 		return []linkView{{"Logs of training steps in CloudWatch", logs("TrainingJobs", ""), ""}, {"Logs of processing steps in CloudWatch", logs("ProcessingJobs", ""), ""}}
 	case r.Engine == workload.EMRContainers:

@@ -52,6 +52,7 @@ func TestLinks(t *testing.T) {
 		{workload.Run{Engine: workload.SageMakerTraining, Endpoint: sagemaker, ID: "training-job/churn-1"},
 			"https://console.aws.amazon.com/cloudwatch/home?region=us-east-1#logsV2:log-groups/log-group/$252Faws$252Fsagemaker$252FTrainingJobs$3FlogStreamNameFilter$3Dchurn-1$252F"},
 		{workload.Run{Engine: workload.SageMakerProcessing, Endpoint: sagemaker, ID: "processing-job/a"}, "#/processing-jobs/a"},
+		{workload.Run{Engine: workload.SageMakerProcessing, Endpoint: sagemaker, ID: "processing-job/a"}, "#metricsV2:graph=~();query=~'*7b*2faws*2fsagemaker*2fProcessingJobs*2cHost*7d*20a"},
 		{workload.Run{Engine: workload.SageMakerPipeline, Endpoint: sagemaker, ID: "pipeline/churn/execution/x"}, "ProcessingJobs"},
 		{workload.Run{Engine: workload.EMRContainers, Endpoint: onEKS, ID: "vc1/job1"}, "https://console.aws.amazon.com/emr/home?region=us-east-1#/eks/clusters/vc1"},
 		{workload.Run{Engine: workload.Livy, Endpoint: "livy/j-1"}, "https://console.aws.amazon.com/emr/home?region=eu-central-1#/clusterDetails/j-1"},

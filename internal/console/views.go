@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -117,6 +118,12 @@ type restartedView struct {
 	Attempt    string   `json:"attempt,omitempty"`
 	Checkpoint string   `json:"checkpoint,omitempty"`
 	Text       string   `json:"text"`
+	// The rest is a preview's: what would be opened, and the input of run.
+	Mode     string          `json:"mode,omitempty"`
+	Deadline string          `json:"deadline,omitempty"`
+	Why      []string        `json:"why,omitempty"`
+	Saved    string          `json:"saved,omitempty"`
+	Input    json.RawMessage `json:"input,omitempty"`
 }
 
 type afterView struct {

@@ -102,6 +102,20 @@ func (s *shaky) List(ctx context.Context, cursor string) (app.Page, error) {
 	return s.Store.List(ctx, cursor)
 }
 
+func (s *shaky) ParkedEvents(ctx context.Context, cursor string) ([]app.Parked, string, error) {
+	if s.down {
+		return nil, "", errDown
+	}
+	return s.Store.ParkedEvents(ctx, cursor)
+}
+
+func (s *shaky) Mark(ctx context.Context, name string) (time.Time, error) {
+	if s.down {
+		return time.Time{}, errDown
+	}
+	return s.Store.Mark(ctx, name)
+}
+
 // identity says that everything is on but SageMaker's application.
 type identity struct{ app.Identity }
 
@@ -118,6 +132,14 @@ type meter struct{}
 func (meter) Count(string, int)              {}
 func (meter) Lateness(string, time.Duration) {}
 
+// far is who is told things, and does nothing.
+type far struct{}
+
+func (far) Watch(context.Context, string, int64) error         { return nil }
+func (far) Drain(context.Context, string, int64) error         { return nil }
+func (far) Release(context.Context, string, app.Outcome) error { return nil }
+func (far) Announce(context.Context, app.Announcement) error   { return nil }
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, now: began, store: &shaky{Store: memstore.New(memstore.WithPageSize(4))}, spec: specification(t)}
@@ -132,6 +154,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.inputs = &inputs{spec: `{"TrainingJobName":"churn","CheckpointConfig":{"S3Uri":"s3://bucket/checkpoints/"}}`}
 	w.app.Runs, w.app.Again = w.inputs, inbound.Again
+	w.app.Parse, w.app.Starter, w.app.Waiters, w.app.Announcer = inbound.Parse, far{}, far{}, far{}
 	p := session.DefaultPolicy()
 	p.Version, p.ChangedAt, p.InstanceBackground = 1, began, session.On
 	if err := w.store.PutPolicy(t.Context(), p); err != nil {

@@ -21,7 +21,7 @@ func (s *Store) PutAnchor(ctx context.Context, a proof.Anchor) error {
 		return fault.Newf(op, fault.Invalid, "its number is %d; the first is 1", a.Seq)
 	}
 	at := anchorOf(a.Seq)
-	it, err := fresh(op, at, anchorToDoc(a))
+	it, err := packed(op, at, anchorToDoc(a))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package ddbstore
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -20,7 +21,6 @@ const absent = "attribute_not_exists(" + schema.PartitionKey + ")"
 // same order. The claim is last because not every transaction has one.
 const (
 	writeState = iota
-	writeEntry
 	opensUser
 	commitsClaim = opensUser
 	opensClaim   = opensUser + 1
@@ -36,12 +36,22 @@ func (s *Store) Open(ctx context.Context, o app.Opening) error {
 	if o.Session.Version != 1 {
 		return fault.Newf(op, fault.Invalid, "version is %d; an opening makes version 1", o.Session.Version)
 	}
-	writes, err := pair(op, o.Session, o.Entry)
+	err := keepsHash(op, o.Entry)
+	if err == nil {
+		o.Session, err = s.withToken(ctx, op, o.Session, o.Entry)
+	}
 	if err != nil {
 		return err
 	}
-	writes[writeState].Put.ConditionExpression = aws.String(absent)
-	writes = append(writes, unchangedUser(o.Session.User, o.UserVersion))
+	r := record{}.next(o.Session, o.Entry)
+	it, err := r.item(op)
+	if err != nil {
+		return err
+	}
+	writes := []types.TransactWriteItem{
+		writeState: {Put: &types.Put{Item: it, ConditionExpression: aws.String(absent)}},
+		opensUser:  unchangedUser(o.Session.User, o.UserVersion),
+	}
 	if o.Session.Run.ID != "" {
 		claim, err := claimWrite(op, o.Session)
 		if err != nil {
@@ -50,10 +60,13 @@ func (s *Store) Open(ctx context.Context, o app.Opening) error {
 		writes = append(writes, claim)
 	}
 	failed, err := s.transact(ctx, op, writes)
-	if len(failed) == 0 {
-		return err
+	switch {
+	case len(failed) > 0:
+		return s.whyNotOpened(ctx, op, o, failed)
+	case err == nil:
+		s.lately.keep(r)
 	}
-	return s.whyNotOpened(ctx, op, o, failed)
+	return err
 }
 
 // Commit implements app.Store. A repetition with the same content (the entry's
@@ -69,42 +82,124 @@ func (s *Store) Commit(ctx context.Context, c app.Commit) error {
 	if c.Claim && c.Next.Run.ID == "" {
 		return fault.Newf(op, fault.Invalid, "run id is empty; there is nothing to claim")
 	}
-	writes, err := pair(op, c.Next, c.Entry)
+	err := keepsHash(op, c.Entry)
+	if err == nil {
+		c.Next, err = s.withToken(ctx, op, c.Next, c.Entry)
+	}
 	if err != nil {
 		return err
 	}
-	state := writes[writeState].Put
-	state.ConditionExpression = aws.String("#version = :decidedOn AND #frozen = :frozen")
-	state.ExpressionAttributeNames = names(attrVersion, attrFrozen)
-	state.ExpressionAttributeValues = item{":decidedOn": number(c.Next.Version - 1), ":frozen": state.Item[attrFrozen]}
-	if c.Claim {
-		claim, err := claimWrite(op, c.Next)
+	before, guessed := s.lately.take(c.Next.ID)
+	if guessed = guessed && follows(before, c); !guessed {
+		if before, err = s.record(ctx, op, c.Next.ID); err != nil {
+			return err
+		}
+	}
+	for range collisions {
+		if before.state.Version != c.Next.Version-1 {
+			return s.overtaken(ctx, op, before, c)
+		}
+		failed, err := s.change(ctx, op, before, c)
+		switch {
+		case failed[commitsClaim] && !failed[writeState]:
+			return fault.Newf(op, fault.Conflict, "the run %q of %q belongs to another session than %q", c.Next.Run.ID, c.Next.Run.Endpoint, c.Next.ID)
+		case !failed[writeState]:
+			return err
+		}
+		now, err := s.record(ctx, op, c.Next.ID)
 		if err != nil {
 			return err
 		}
-		writes = append(writes, claim)
+		if !guessed && now.state.Version == before.state.Version && slices.Equal(now.undone, before.undone) {
+			// A newer version of us froze a field that this one does not know.
+			return fault.Newf(op, fault.Unknown, "session %q: what is frozen differs in a field unknown to this version", c.Next.ID)
+		}
+		before, guessed = now, false // its effects were done meanwhile, or it was overtaken
 	}
-	failed, err := s.transact(ctx, op, writes)
-	if len(failed) == 0 {
-		return err
-	}
-	return s.whyNotCommitted(ctx, op, c, failed)
+	return fault.Newf(op, fault.Throttled, "session %q was changed %d times meanwhile", c.Next.ID, collisions)
 }
 
-// pair is the two writes that every change of a session is made of.
-func pair(op string, state session.Session, entry app.Entry) ([]types.TransactWriteItem, error) {
-	st, err := stateItem(op, state)
+// follows says whether a commit can be of the version after a guessed one: the
+// entry names the entry before it by its hash.
+func follows(before record, c app.Commit) bool {
+	n := len(before.tail)
+	return before.state.Version == c.Next.Version-1 && n > 0 && before.tail[n-1].Hash == c.Entry.Previous
+}
+
+// overtaken says what became of a commit that is not of the next version: it was
+// made before, or another one was.
+func (s *Store) overtaken(ctx context.Context, op string, stored record, c app.Commit) error {
+	repeated, err := s.repeats(ctx, op, stored, c.Entry)
+	if err != nil || repeated {
+		return err
+	}
+	return fault.Newf(op, fault.Conflict, "session %q is at version %d, not at %d", c.Next.ID, stored.state.Version, c.Next.Version-1)
+}
+
+// change writes the version after before, if that is still what is stored; failed
+// has the places of the items whose condition failed. Entries that would make the
+// item dearer are moved out of it first. Nothing depends on that: what is moved is
+// committed already, and stands in both places until the item is written.
+func (s *Store) change(ctx context.Context, op string, before record, c app.Commit) (failed map[int]bool, err error) {
+	if field := frozenOf(before.state).thawed(frozenOf(c.Next)); field != "" {
+		return nil, fault.Newf(op, fault.Invalid, "session %q: %s is frozen at opening and differs", c.Next.ID, field)
+	}
+	next, it, moved, err := before.next(c.Next, c.Entry).shortened(op)
 	if err != nil {
 		return nil, err
 	}
-	en, err := entryItem(op, entry)
+	if moved != nil {
+		if err := s.putAs(ctx, &types.Put{Item: moved}); err != nil {
+			return nil, classify(op, err)
+		}
+	}
+	condition, values, err := unchanged(op, before, c.Next)
 	if err != nil {
 		return nil, err
 	}
-	return []types.TransactWriteItem{
-		writeState: {Put: &types.Put{Item: st}},
-		writeEntry: {Put: &types.Put{Item: en, ConditionExpression: aws.String(absent)}},
-	}, nil
+	put := &types.Put{Item: it, ConditionExpression: &condition, ExpressionAttributeNames: names(attrVersion, attrFrozen, attrUndone), ExpressionAttributeValues: values}
+	if c.Claim {
+		claim, err := claimWrite(op, c.Next)
+		if err != nil {
+			return nil, err
+		}
+		failed, err = s.transact(ctx, op, []types.TransactWriteItem{writeState: {Put: put}, commitsClaim: claim})
+		if err != nil {
+			return failed, err
+		}
+	} else if err := s.putAs(ctx, put); conditionFailed(err) {
+		return map[int]bool{writeState: true}, classify(op, err)
+	} else if err != nil {
+		return nil, classify(op, err)
+	}
+	s.lately.keep(next)
+	return nil, nil
+}
+
+func (s *Store) putAs(ctx context.Context, p *types.Put) error {
+	return s.write(ctx, func() error {
+		_, err := s.api.PutItem(ctx, &dynamodb.PutItemInput{
+			TableName: &s.table, Item: p.Item, ConditionExpression: p.ConditionExpression,
+			ExpressionAttributeNames: p.ExpressionAttributeNames, ExpressionAttributeValues: p.ExpressionAttributeValues,
+		})
+		return err
+	})
+}
+
+// unchanged is the condition that a session is as it was read, and that what is
+// frozen in it is so in the next version too.
+func unchanged(op string, before record, next session.Session) (string, item, error) {
+	now, then, err := frozenMarks(op, next)
+	if err != nil {
+		return "", nil, err
+	}
+	condition := "#version = :decidedOn AND #frozen IN (:frozen, :frozenThen) AND "
+	values := item{":decidedOn": number(before.state.Version), ":frozen": now, ":frozenThen": then}
+	if len(before.undone) == 0 {
+		return condition + "attribute_not_exists(#undone)", values, nil
+	}
+	values[":undone"] = text(versions(before.undone))
+	return condition + "#undone = :undone", values, nil
 }
 
 // unchangedUser is the condition that the user's facts are those decided on.
@@ -159,9 +254,13 @@ func (s *Store) transact(ctx context.Context, op string, writes []types.Transact
 }
 
 func (s *Store) whyNotOpened(ctx context.Context, op string, o app.Opening, failed map[int]bool) error {
-	conflict := &app.OpenConflict{Exists: failed[writeState] || failed[writeEntry], User: failed[opensUser]}
+	conflict := &app.OpenConflict{Exists: failed[writeState], User: failed[opensUser]}
 	if conflict.Exists {
-		repeated, err := s.repeats(ctx, op, o.Entry)
+		stored, err := s.record(ctx, op, o.Session.ID)
+		if err != nil {
+			return err
+		}
+		repeated, err := s.repeats(ctx, op, stored, o.Entry)
 		if err != nil || repeated {
 			return err
 		}
@@ -181,35 +280,12 @@ func (s *Store) whyNotOpened(ctx context.Context, op string, o app.Opening, fail
 	return conflict
 }
 
-func (s *Store) whyNotCommitted(ctx context.Context, op string, c app.Commit, failed map[int]bool) error {
-	id, run := c.Next.ID, c.Next.Run
-	if !failed[writeState] && !failed[writeEntry] {
-		return fault.Newf(op, fault.Conflict, "the run %q of %q belongs to another session than %q", run.ID, run.Endpoint, id)
-	}
-	repeated, err := s.repeats(ctx, op, c.Entry)
-	if err != nil || repeated {
-		return err
-	}
-	stored, err := s.Session(ctx, id)
-	if err != nil {
-		return err
-	}
-	if stored.Version == c.Next.Version-1 {
-		if field := frozenOf(stored).thawed(frozenOf(c.Next)); field != "" {
-			return fault.Newf(op, fault.Invalid, "session %q: %s is frozen at opening and differs", id, field)
-		}
-		// A newer version of us froze a field that this one does not know.
-		return fault.Newf(op, fault.Unknown, "session %q: what is frozen differs in a field unknown to this version", id)
-	}
-	return fault.Newf(op, fault.Conflict, "session %q is at version %d, not at %d", id, stored.Version, c.Next.Version-1)
-}
-
 // repeats says whether the entry was written before, as it is: then a write
 // that failed was a repetition of one whose answer was lost.
-func (s *Store) repeats(ctx context.Context, op string, e app.Entry) (bool, error) {
-	it, err := s.get(ctx, op, entryOf(e.SessionID, e.Version))
-	if err != nil {
-		return false, err
+func (s *Store) repeats(ctx context.Context, op string, stored record, e app.Entry) (bool, error) {
+	if e.Version > stored.state.Version {
+		return false, nil
 	}
-	return it != nil && getText(it, attrHash) == e.Hash, nil
+	there, _, err := s.history(ctx, stored, e.Version-1, 1)
+	return len(there) == 1 && there[0].Version == e.Version && there[0].Hash == e.Hash, err
 }

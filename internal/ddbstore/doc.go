@@ -213,8 +213,8 @@ type effectDoc struct {
 	Before time.Duration      `json:"beforeNs,omitzero"`
 }
 
-// entryDoc leaves Done out: it is an attribute of its own, the only one of an
-// entry that changes.
+// entryDoc leaves Done out where the entry has effects: the session says which of
+// them are not known to be done.
 type entryDoc struct {
 	SessionID string         `json:"sessionId,omitzero"`
 	Version   int64          `json:"version,omitzero"`
@@ -231,6 +231,7 @@ type entryDoc struct {
 	Previous  string         `json:"previous,omitzero"`
 	Hash      string         `json:"hash,omitzero"`
 	End       endDoc         `json:"end,omitzero"`
+	Done      bool           `json:"done,omitzero"` // of an entry without effects
 }
 
 func entryToDoc(e app.Entry) entryDoc {
@@ -238,17 +239,32 @@ func entryToDoc(e app.Entry) entryDoc {
 		SessionID: e.SessionID, Version: e.Version, At: e.At, Event: eventToDoc(e.Event), From: e.From, To: e.To,
 		Mode: e.Mode, Deadline: e.Deadline, Source: e.Source, Cause: e.Cause, Note: e.Note,
 		Effects:  each(e.Effects, func(x session.Effect) effectDoc { return effectDoc(x) }),
-		Previous: e.Previous, Hash: e.Hash, End: endDoc(e.End),
+		Previous: e.Previous, Hash: e.Hash, End: endDoc(e.End), Done: e.Done && len(e.Effects) == 0,
 	}
 }
 
+// entry is the entry; done says that its effects have been carried out.
 func (d entryDoc) entry(done bool) app.Entry {
 	return app.Entry{
 		SessionID: d.SessionID, Version: d.Version, At: d.At, Event: d.Event.event(), From: d.From, To: d.To,
 		Mode: d.Mode, Deadline: d.Deadline, Source: d.Source, Cause: d.Cause, Note: d.Note,
 		Effects:  each(d.Effects, func(x effectDoc) session.Effect { return session.Effect(x) }),
-		Previous: d.Previous, Hash: d.Hash, Done: done, End: session.End(d.End),
+		Previous: d.Previous, Hash: d.Hash, Done: d.Done || len(d.Effects) > 0 && done, End: session.End(d.End),
 	}
+}
+
+// recordDoc is a session's item: its newest state, and the newest entries of its
+// history, oldest first. Since is the version of the first entry that was written
+// so; 0: all were.
+type recordDoc struct {
+	sessionDoc
+	Tail  []entryDoc `json:"tail,omitzero"`
+	Since int64      `json:"since,omitzero"`
+}
+
+// blockDoc is a part of a history that was moved out of the session's item.
+type blockDoc struct {
+	Tail []entryDoc `json:"tail,omitzero"`
 }
 
 type headDoc struct {

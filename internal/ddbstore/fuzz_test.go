@@ -81,6 +81,8 @@ func FuzzItem(f *testing.F) {
 func FuzzStreamRecord(f *testing.F) {
 	f.Add([]byte(`{"eventName":"INSERT","dynamodb":{"NewImage":{"pk":{"S":"S#s"},"sk":{"S":"H#00000000000000000001"},"schema":{"N":"1"},"doc":{"S":"{\"sessionId\":\"s\",\"version\":1}"}}}}`))
 	f.Add([]byte(`{"eventName":"INSERT","dynamodb":{"NewImage":{"pk":{"S":"S#s"},"sk":{"S":"H#1"},"schema":{"N":"x"},"done":{"BOOL":true},"doc":{"B":"AA=="}}}}`))
+	f.Add([]byte(`{"eventName":"MODIFY","dynamodb":{"NewImage":{"pk":{"S":"S#s"},"sk":{"S":"STATE"},"schema":{"N":"2"},"undone":{"S":"1,x"},"doc":{"S":"{\"id\":\"s\",\"tail\":[{\"version\":1,\"effects\":[{}]}]}"}}}}`))
+	f.Add([]byte(`{"eventName":"INSERT","dynamodb":{"NewImage":{"pk":{"S":"S#s"},"sk":{"S":"STATE"},"schema":{"N":"2"},"doc":{"B":"AQA="}}}}`))
 	f.Add([]byte(`{"eventName":"MODIFY","dynamodb":{"NewImage":{"pk":{"NULL":true},"l":{"L":[{"SS":["a"]}]}}}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var r events.DynamoDBEventRecord

@@ -31,9 +31,11 @@ type list struct {
 	size       int
 }
 
-// Sort keys begin with a digit of a year: these are below and above all.
+// Sort keys begin with a year of four digits: these are below and above all.
+// begin is where a list begins, as the end of a page.
 const (
 	lowest  = "0"
+	begin   = "00"
 	highest = "~"
 )
 
@@ -127,15 +129,15 @@ func (s *Store) find(ctx context.Context, l list, from string) ([]address, strin
 // more. Keys are small: DynamoDB's 1 MB per answer holds many pages.
 func (s *Store) ask(ctx context.Context, l list, partition, last string) ([]hit, error) {
 	condition, values := "#p = :p AND #s BETWEEN :low AND :high", item{":p": text(partition), ":low": text(lowest), ":high": text(highest)}
-	if l.since != "" {
-		values[":low"] = text(l.since)
+	if !l.newest {
+		values[":low"] = text(max(lowest, l.since))
 	}
 	switch {
 	case l.newest && last != "":
 		condition = "#p = :p AND #s < :high"
 		values = item{":p": text(partition), ":high": text(last)}
 	case !l.newest && last != "":
-		values[":low"] = text(last + " ") // the next key possible: all have the same length
+		values[":low"] = text(max(l.since, last+" ")) // the next key possible: none is another one's beginning
 	}
 	if l.until != "" {
 		values[":high"] = text(l.until)
@@ -202,7 +204,7 @@ func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error)
 	}
 	l := list{op: op, name: "user", index: schema.GSI1, partitions: []string{pkUser + part(user)}, size: pageSize}
 	found, next, err := page(ctx, s, l, from, decodeState, live)
-	return app.Page{Sessions: found, Next: next}, err
+	return app.Page{Sessions: found, Next: next, Fresh: true}, err
 }
 
 // OfEndpoint implements app.Store: oldest first.
@@ -213,49 +215,139 @@ func (s *Store) OfEndpoint(ctx context.Context, endpoint, from string) (app.Page
 	}
 	l := list{op: op, name: "endpoint", index: schema.GSI2, partitions: []string{pkEndpoint + part(endpoint)}, size: pageSize}
 	found, next, err := page(ctx, s, l, from, decodeState, live)
-	return app.Page{Sessions: found, Next: next}, err
+	return app.Page{Sessions: found, Next: next, Fresh: true}, err
 }
 
 // Due implements app.Store: earliest first over all pages, as far as the index
 // is current; within a page always.
 func (s *Store) Due(ctx context.Context, now time.Time, from string) (app.Page, error) {
 	const op = "ddbstore: list sessions due"
-	l := list{op: op, name: "due", index: schema.GSI3, partitions: shards("DUE"), until: stamp(now) + highest, size: pageSize}
+	l := list{op: op, name: "due", index: schema.GSI3, partitions: shards(lookDue), until: stamp(now) + highest, size: pageSize}
 	found, next, err := page(ctx, s, l, from, decodeState, func(x session.Session) bool {
 		at := x.WakeAt()
 		return !at.IsZero() && !at.After(now)
 	})
 	slices.SortStableFunc(found, func(a, b session.Session) int { return a.WakeAt().Compare(b.WakeAt()) })
-	return app.Page{Sessions: found, Next: next}, err
+	return app.Page{Sessions: found, Next: next, Fresh: true}, err
 }
 
-// List implements app.Store: newest opening first.
+// List implements app.Store: newest record first.
 func (s *Store) List(ctx context.Context, from string) (app.Page, error) {
 	l := list{op: "ddbstore: list sessions", name: "list", index: schema.GSI4, partitions: shards("LIST"), newest: true, size: pageSize}
 	found, next, err := page(ctx, s, l, from, decodeState, all)
-	return app.Page{Sessions: found, Next: next}, err
+	return app.Page{Sessions: found, Next: next, Fresh: true}, err
 }
 
-// Unfinished implements app.Store: oldest first. An entry without effects is
-// never unfinished.
+// Unfinished implements app.Store. What schema 1 listed comes last.
 func (s *Store) Unfinished(ctx context.Context, before time.Time, from string) ([]app.Entry, string, error) {
+	const op = "ddbstore: list unfinished entries"
 	// A key at the moment itself is longer than its stamp, so it is above it.
-	l := list{
-		op: "ddbstore: list unfinished entries", name: "unfinished", index: schema.GSI1,
-		partitions: shards("UNFINISHED"), until: stamp(before), size: pageSize,
-	}
-	return page(ctx, s, l, from, decodeEntry, func(e app.Entry) bool { return !e.Done })
+	return s.staged(ctx, from, []stage{{
+		list: list{op: op, name: "undone", index: schema.GSI3, partitions: shards(lookDue), until: stamp(before), size: pageSize},
+		expand: func(ctx context.Context, r record) ([]app.Entry, error) {
+			if len(r.undone) == 0 {
+				return nil, nil
+			}
+			return s.chosen(ctx, op, r, r.undone[0], func(e app.Entry) bool { return slices.Contains(r.undone, e.Version) && e.At.Before(before) })
+		},
+	}, {
+		list: list{op: op, name: "unfinished", index: schema.GSI1, partitions: shards("UNFINISHED"), until: stamp(before), size: pageSize},
+		keep: func(e app.Entry) bool { return !e.Done },
+	}})
 }
 
-// Changes implements app.Store.
+// Changes implements app.Store. Sessions whose record was made in the time tell
+// how they were opened; those that are ending, or have ended since, tell the rest.
+// What schema 1 listed comes last.
 func (s *Store) Changes(ctx context.Context, since, until time.Time, from string) ([]app.Entry, string, error) {
+	const op = "ddbstore: list changes of status"
+	within := func(at time.Time) bool { return !at.Before(since) && at.Before(until) }
+	changed := func(e app.Entry) bool { return e.Changes() && within(e.At) }
+	opened := func(ctx context.Context, r record) ([]app.Entry, error) {
+		return s.chosen(ctx, op, r, 1, func(e app.Entry) bool { return e.Version == 1 && changed(e) })
+	}
+	later := func(ctx context.Context, r record) ([]app.Entry, error) {
+		if r.state.Status == session.Active {
+			return nil, nil
+		}
+		first := r.state.Version // what ended it is its newest
+		if begins := func(e app.Entry) bool { return e.From == session.Active && e.Changes() }; within(r.state.End.Decided) && !slices.ContainsFunc(r.tail, begins) {
+			first = 2 // what decided it has been moved out of the tail
+		} else if len(r.tail) > 0 {
+			first = max(2, r.tail[0].Version)
+		}
+		return s.chosen(ctx, op, r, first, func(e app.Entry) bool { return e.Version > 1 && changed(e) })
+	}
 	// A key at a moment is longer than its stamp, so it is above it: the first
 	// moment is in, the last is not.
-	l := list{
-		op: "ddbstore: list changes of status", name: "changes", index: schema.GSI4,
-		partitions: shards("CHANGE"), since: stamp(since), until: stamp(until), size: pageSize,
+	low, high := stamp(since), stamp(until)
+	return s.staged(ctx, from, []stage{
+		{list: list{op: op, name: "opened", index: schema.GSI4, partitions: shards("LIST"), since: low, until: high, size: pageSize}, expand: opened},
+		{list: list{op: op, name: "ending", index: schema.GSI3, partitions: shards(lookDue), until: high, size: pageSize}, expand: later},
+		{list: list{op: op, name: "over", index: schema.GSI3, partitions: shards(lookOver), since: low, size: pageSize}, expand: later},
+		{list: list{op: op, name: "changes", index: schema.GSI4, partitions: shards("CHANGE"), since: low, until: high, size: pageSize}, keep: all[app.Entry]},
+	})
+}
+
+// stage is one of the lists that a list of entries is made of, one after the
+// other: of sessions, whose entries expand gives, or of entries that are items of
+// their own, as in schema 1, of which it has those that are kept.
+type stage struct {
+	list   list
+	expand func(context.Context, record) ([]app.Entry, error)
+	keep   func(app.Entry) bool
+}
+
+// staged reads a page of entries, oldest first within it. A stage without entries
+// is followed by the next at once.
+func (s *Store) staged(ctx context.Context, from string, stages []stage) ([]app.Entry, string, error) {
+	at := max(0, slices.IndexFunc(stages, func(g stage) bool { _, err := parseCursor(g.list.op, g.list.name, from); return err == nil }))
+	for ; ; at++ {
+		out, next, err := s.step(ctx, stages[at], from)
+		if err != nil || next != "" || at == len(stages)-1 {
+			return out, next, err
+		}
+		if from = ""; len(out) > 0 {
+			return out, cursor{List: stages[at+1].list.name, Last: begin}.String(), nil
+		}
 	}
-	return page(ctx, s, l, from, decodeEntry, all)
+}
+
+func (s *Store) step(ctx context.Context, g stage, from string) ([]app.Entry, string, error) {
+	if g.expand == nil {
+		return page(ctx, s, g.list, from, decodeEntry, g.keep)
+	}
+	records, next, err := page(ctx, s, g.list, from, decodeRecord, all)
+	var out []app.Entry
+	for _, r := range records {
+		var found []app.Entry
+		if err == nil {
+			found, err = g.expand(ctx, r)
+		}
+		out = append(out, found...)
+	}
+	slices.SortStableFunc(out, func(a, b app.Entry) int { return a.At.Compare(b.At) })
+	return out, next, err
+}
+
+// chosen are the entries of a session from a version on that a list wants. Those
+// that were written in schema 1 have lists of their own.
+func (s *Store) chosen(ctx context.Context, op string, r record, first int64, want func(app.Entry) bool) ([]app.Entry, error) {
+	var out []app.Entry
+	for after, more := max(first, r.since)-1, r.since != never; more; {
+		var found []app.Entry
+		var err error
+		if found, more, err = s.history(ctx, r, after, historyMax); err != nil || len(found) == 0 {
+			return out, err
+		}
+		after = found[len(found)-1].Version
+		for _, e := range found {
+			if want(e) {
+				out = append(out, e)
+			}
+		}
+	}
+	return out, nil
 }
 
 // PendingUsers implements app.Store: longest waiting first.

@@ -28,6 +28,8 @@ const (
 	attrFrozen  = "frozen" // hash of what never changes after the opening
 	attrHash    = "hash"
 	attrDone    = "done"
+	attrUndone  = "undone"  // versions of a session whose effects are not known to be done
+	attrSettled = "settled" // the version whose effects the newest write found done; not there after a commit
 	attrSession = "sessionId"
 	attrWake    = "wake"
 	attrBody    = "body"
@@ -47,6 +49,7 @@ const (
 	skParked   = "PARKED"
 	skSample   = "SAMPLE"
 	skMark     = "MARK"
+	skToken    = "T#" // sorts after STATE: no part of a history
 	skAnchor   = "A#"
 
 	pkSession  = "S#"
@@ -85,6 +88,7 @@ type item = map[string]types.AttributeValue
 // address is where an item is.
 type address struct{ pk, sk string }
 
+func tokenOf(id, ref string) address     { return address{pkSession + part(id), skToken + ref} }
 func stateOf(id string) address          { return address{pkSession + part(id), skState} }
 func entryOf(id string, n int64) address { return address{pkSession + part(id), historyKey(n)} }
 func factsOf(user string) address        { return address{pkUser + part(user), skFacts} }
@@ -101,7 +105,7 @@ func policyAddress() address                 { return address{pkPolicy, skPolicy
 func historyKey(version int64) string        { return fmt.Sprintf("%s%020d", skHistory, version) }
 func (a address) key() item                  { return item{schema.PartitionKey: text(a.pk), schema.SortKey: text(a.sk)} }
 func (a address) shard() string              { return strconv.Itoa(int(a.number() % schema.Shards)) }
-func (a address) sorted(at time.Time) string { return stamp(at) + "#" + digest(a.pk, a.sk)[:32] }
+func (a address) sorted(at time.Time) string { return stamp(at) + "#" + digest(a.pk, a.sk)[:12] }
 
 // number spreads partitions over the shards; entries of one session share one.
 func (a address) number() uint64 {
@@ -135,16 +139,28 @@ func fresh(op string, a address, doc any) (item, error) {
 		return nil, fault.New(op, fault.Invalid, err)
 	}
 	it := a.key()
-	it[attrSchema], it[attrDoc] = number(schema.Version), text(body)
+	it[attrSchema], it[attrDoc] = number(schema.Plain), text(body)
+	return it, nil
+}
+
+// packed is fresh for what is written often or is large.
+func packed(op string, a address, doc any) (item, error) {
+	it, err := fresh(op, a, doc)
+	if err != nil {
+		return nil, err
+	}
+	it[attrSchema] = number(schema.Version)
+	if it[attrDoc], err = pack(getText(it, attrDoc)); err != nil {
+		return nil, fault.New(op, fault.Unknown, err)
+	}
 	return it, nil
 }
 
 // itemMax is DynamoDB's limit, in bytes of attribute names and values.
 const itemMax = 400 << 10
 
-// fits refuses an item that DynamoDB would refuse, before the call. With three
-// items at most a transaction stays below its 4 MB.
-func fits(op, what string, it item) error {
+// sizeOf is an item's size as DynamoDB bills it, in bytes.
+func sizeOf(it item) int {
 	size := 0
 	for name, v := range it {
 		size += len(name)
@@ -153,11 +169,22 @@ func fits(op, what string, it item) error {
 			size += len(v.Value)
 		case *types.AttributeValueMemberB:
 			size += len(v.Value)
+		case *types.AttributeValueMemberN:
+			size += len(v.Value)/2 + 2 // a byte for two digits, and about one more
 		default:
-			size += 22 // the most a number takes
+			size++
 		}
 	}
-	if size > itemMax {
+	return size
+}
+
+// units are the write units of an item outside a transaction.
+func units(it item) int { return (sizeOf(it) + 1023) / 1024 }
+
+// fits refuses an item that DynamoDB would refuse, before the call. With three
+// items at most a transaction stays below its 4 MB.
+func fits(op, what string, it item) error {
+	if size := sizeOf(it); size > itemMax {
 		return fault.Newf(op, fault.Invalid, "%s has %d bytes; an item holds %d", what, size, itemMax)
 	}
 	return nil
@@ -201,89 +228,14 @@ func decode(op string, it item, doc any) error {
 	if n := getNumber(it, attrSchema); n < 1 || n > schema.Version {
 		return fault.Newf(op, fault.Unknown, "item %s has schema %d; this version reads 1 to %d", where, n, schema.Version)
 	}
-	if err := json.Unmarshal([]byte(getText(it, attrDoc)), doc); err != nil {
+	body, err := unpack(it[attrDoc])
+	if err == nil {
+		err = json.Unmarshal([]byte(body), doc)
+	}
+	if err != nil {
 		return fault.Newf(op, fault.Unknown, "item %s cannot be read: %w", where, err)
 	}
 	return nil
-}
-
-// stateItem is a session's state with its places in the indexes.
-func stateItem(op string, s session.Session) (item, error) {
-	a := stateOf(s.ID)
-	it, err := fresh(op, a, sessionToDoc(s))
-	if err != nil {
-		return nil, err
-	}
-	frozen, err := encode(frozenOf(s))
-	if err != nil {
-		return nil, fault.New(op, fault.Invalid, err)
-	}
-	it[attrVersion], it[attrFrozen] = number(s.Version), text(digest(frozen))
-	place(it, schema.GSI4, "LIST#"+a.shard(), a.sorted(s.OpenedAt))
-	if s.Status != session.Ended {
-		place(it, schema.GSI1, pkUser+part(s.User), a.sorted(s.OpenedAt))
-		place(it, schema.GSI2, pkEndpoint+part(s.Run.Endpoint), a.sorted(s.OpenedAt))
-	}
-	if wake := s.WakeAt(); !wake.IsZero() {
-		place(it, schema.GSI3, "DUE#"+a.shard(), a.sorted(wake))
-	}
-	return it, fits(op, "session "+s.ID, it)
-}
-
-func decodeState(op string, it item) (session.Session, error) {
-	var d sessionDoc
-	err := decode(op, it, &d)
-	return d.session(), err
-}
-
-// entryItem is a history entry, listed while something of it is to be done; one
-// without effects has nothing to do.
-func entryItem(op string, e app.Entry) (item, error) {
-	a := entryOf(e.SessionID, e.Version)
-	it, err := fresh(op, a, entryToDoc(e))
-	if err != nil {
-		return nil, err
-	}
-	it[attrVersion], it[attrHash] = number(e.Version), text(e.Hash)
-	switch {
-	case e.Done:
-		it[attrDone] = &types.AttributeValueMemberBOOL{Value: true}
-	case len(e.Effects) > 0:
-		place(it, schema.GSI1, "UNFINISHED#"+a.shard(), a.sorted(e.At))
-	}
-	if e.Changes() {
-		place(it, schema.GSI4, "CHANGE#"+a.shard(), a.sorted(e.At))
-	}
-	if err := keepsHash(op, it, e); err != nil {
-		return nil, err
-	}
-	return it, fits(op, fmt.Sprintf("entry %d of session %s", e.Version, e.SessionID), it)
-}
-
-// keepsHash refuses an entry whose hash would not be the same when read back.
-// JSON writes bytes that are not UTF-8 as \ufffd and that, read back, as the
-// character itself, so the two hash differently. Only such an entry is read
-// back here.
-func keepsHash(op string, it item, e app.Entry) error {
-	if !strings.Contains(getText(it, attrDoc), `\ufffd`) {
-		return nil
-	}
-	back, err := decodeEntry(op, it)
-	if err != nil {
-		return err
-	}
-	before, err1 := e.Seal()
-	after, err2 := back.Seal()
-	if err1 != nil || err2 != nil || before != after {
-		return fault.Newf(op, fault.Invalid, "entry %d of session %q holds text that is not UTF-8: its proof could not be recomputed", e.Version, e.SessionID)
-	}
-	return nil
-}
-
-func decodeEntry(op string, it item) (app.Entry, error) {
-	var d entryDoc
-	err := decode(op, it, &d)
-	return d.entry(getDone(it)), err
 }
 
 // claimItem says which session owns a run; the names are for people.

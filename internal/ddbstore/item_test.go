@@ -1,7 +1,11 @@
 package ddbstore
 
 import (
+	"bytes"
+	"compress/flate"
 	"encoding/json"
+	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"nightshift/internal/app"
 	"nightshift/internal/ddbstore/schema"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
@@ -103,17 +108,24 @@ func wantUnknown(t *testing.T, what string, err error) {
 
 func TestSparseIndexes(t *testing.T) {
 	o := opening(t)
+	quiet := o.Entry
+	quiet.Effects = nil
 	o.Session.Deadline, o.Session.DeadlineSource = base.Add(time.Hour), session.SourceBackground
-	ended := o.Session
-	ended.Status = session.Ended
+	over := o.Session
+	over.Status = session.Ended
 	never := o.Session
 	never.Deadline = time.Time{}
 	for _, c := range []struct {
 		name string
 		s    session.Session
+		e    app.Entry
 		want string
-	}{{"live", o.Session, "gsi1 gsi2 gsi3 gsi4"}, {"without a deadline", never, "gsi1 gsi2 gsi4"}, {"ended", ended, "gsi4"}} {
-		it, err := stateItem("op", c.s)
+	}{
+		{"live", o.Session, quiet, "gsi1 gsi2 gsi3=DUE gsi4"}, {"without a deadline", never, quiet, "gsi1 gsi2 gsi4"},
+		{"without a deadline, and something to do", never, o.Entry, "gsi1 gsi2 gsi3=DUE gsi4"},
+		{"ended", over, quiet, "gsi3=OVER gsi4"}, {"ended, and something to do", over, o.Entry, "gsi3=DUE gsi4"},
+	} {
+		it, err := record{}.next(c.s, c.e).item("op")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +135,9 @@ func TestSparseIndexes(t *testing.T) {
 			if (pk == "") != (sk == "") {
 				t.Errorf("%s: half a place in %s", c.name, i.Name)
 			}
-			if pk != "" {
+			if kind, _, _ := strings.Cut(pk, "#"); i == schema.GSI3 && pk != "" {
+				in = append(in, i.Name+"="+kind)
+			} else if pk != "" {
 				in = append(in, i.Name)
 			}
 		}
@@ -133,18 +147,73 @@ func TestSparseIndexes(t *testing.T) {
 	}
 }
 
+// What the sweep has to look at is never placed later than that; and it moves,
+// which costs two write units, no oftener than here.
+func TestPlaceOfWhatTheSweepLooksAt(t *testing.T) {
+	after := func(d time.Duration) time.Time { return base.Add(d) }
+	o := opening(t)
+	o.Session.Run.ID, o.Session.Deadline, o.Session.Noticed = "", after(3*time.Hour), 24*time.Hour
+	r := record{}.next(o.Session, o.Entry)
+	commit := func(at time.Duration, effects bool, edit func(*session.Session)) {
+		s := r.state
+		s.Version++
+		edit(&s)
+		e := app.Entry{SessionID: s.ID, Version: s.Version, At: after(at)}
+		if effects {
+			e.Effects = []session.Effect{{Kind: session.Watch}}
+		}
+		r = r.next(s, e)
+	}
+	same := func(*session.Session) {}
+	for _, step := range []struct {
+		what string
+		do   func()
+		want time.Duration
+	}{
+		{"opened, with effects", func() {}, 0},
+		{"they are done, and the run is being started", func() { r = r.without(1) }, 0},
+		{"the start is asked for", func() { commit(time.Second, false, same) }, 0},
+		{"the run is there, with effects", func() { commit(2*time.Second, true, func(s *session.Session) { s.Run.ID = "r" }) }, 0},
+		{"they are done: the notice an hour before the end is next", func() { r = r.without(3) }, 2 * time.Hour},
+		{"nothing to do", func() { commit(time.Minute, false, same) }, 2 * time.Hour},
+		{"an effect", func() { commit(2*time.Minute, true, same) }, 2 * time.Minute},
+		{"and another, later", func() { commit(3*time.Minute, true, same) }, 2 * time.Minute},
+		{"the first is done", func() { r = r.without(5) }, 2 * time.Minute},
+		{"both are", func() { r = r.without(6) }, 2 * time.Hour},
+		{"the notice", func() { commit(2*time.Hour, true, func(s *session.Session) { s.Noticed = time.Hour }) }, 2 * time.Hour},
+		{"the deadline is moved", func() { commit(2*time.Hour, false, func(s *session.Session) { s.Deadline = after(4 * time.Hour) }) }, 2 * time.Hour},
+		{"it was said", func() { r = r.without(7) }, 3*time.Hour + 45*time.Minute},
+		{"it must end before that", func() {
+			commit(3*time.Hour, true, func(s *session.Session) { s.Status, s.End.Decided = session.Ending, after(3*time.Hour) })
+		}, 3 * time.Hour},
+		{"its user was told", func() { r = r.without(9) }, 3 * time.Hour},
+		{"it was asked", func() { commit(3*time.Hour+time.Second, false, same) }, 3 * time.Hour},
+		{"it has ended", func() {
+			commit(3*time.Hour+time.Minute, true, func(s *session.Session) { s.Status, s.End.Confirmed = session.Ended, after(3*time.Hour+time.Minute) })
+		}, 3 * time.Hour},
+	} {
+		step.do()
+		if at, ok := r.look.moment(); !ok || !r.look.due() || !at.Equal(after(step.want)) {
+			t.Errorf("%s: %v after the opening (%+v), want %v", step.what, at.Sub(base), r.look, step.want)
+		}
+	}
+	if r = r.without(11); r.look.due() || !strings.HasPrefix(r.look.sort, stamp(after(3*time.Hour+time.Minute))) || len(r.undone) != 0 {
+		t.Errorf("it is over: %+v", r.look)
+	}
+}
+
 func TestEntryThatWouldNotProveIsRefused(t *testing.T) {
 	e := opening(t).Entry
 	e.Event.Detail = "bad \xff bytes"
-	if _, err := entryItem("op", e); !fault.Is(err, fault.Invalid) {
+	if err := keepsHash("op", e); !fault.Is(err, fault.Invalid) {
 		t.Errorf("got %v, want invalid", err)
 	}
 	e.Event.Detail = `written out: \ufffd`
-	if _, err := entryItem("op", e); err != nil {
+	if err := keepsHash("op", e); err != nil {
 		t.Errorf("harmless text is refused: %v", err)
 	}
 	e.At = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
-	if _, err := entryItem("op", e); !fault.Is(err, fault.Invalid) {
+	if err := keepsHash("op", e); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a year that cannot be written: got %v, want invalid", err)
 	}
 }
@@ -195,36 +264,117 @@ func image(t *testing.T, name string, it item) events.DynamoDBEventRecord {
 
 func TestEntryOf(t *testing.T) {
 	o := opening(t)
-	entry, err := entryItem("op", o.Entry)
+	state, err := record{}.next(o.Session, o.Entry).item("op")
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := stateItem("op", o.Session)
+	settled := maps.Clone(state)
+	settled[attrSettled] = number(1)
+	block, err := blockItem("op", []app.Entry{o.Entry})
 	if err != nil {
 		t.Fatal(err)
 	}
+	old, oldEntry := legacy(t, o.Session, o.Entry)
 	parked := parkedOf("e").key()
 	parked[attrBody] = &types.AttributeValueMemberB{Value: []byte{255}}
-	got, ok, err := EntryOf(image(t, "INSERT", entry))
-	if err != nil || !ok {
-		t.Fatalf("a new entry: %v, %v", ok, err)
-	}
-	if hash, err := got.Seal(); err != nil || hash != o.Entry.Hash || got.Hash != hash {
-		t.Errorf("the entry does not prove: %+v, %v", got, err)
+	for name, r := range map[string]events.DynamoDBEventRecord{
+		"an opening": image(t, "INSERT", state), "a commit": image(t, "MODIFY", state), "an entry of schema 1": image(t, "INSERT", oldEntry),
+	} {
+		got, ok, err := EntryOf(r)
+		if err != nil || !ok {
+			t.Fatalf("%s: %v, %v", name, ok, err)
+		}
+		if hash, err := got.Seal(); err != nil || hash != o.Entry.Hash || got.Hash != hash || got.Done {
+			t.Errorf("%s: the entry does not prove: %+v, %v", name, got, err)
+		}
 	}
 	for name, r := range map[string]events.DynamoDBEventRecord{
-		"an entry becoming done": image(t, "MODIFY", entry),
-		"an entry removed":       image(t, "REMOVE", entry),
-		"a new state":            image(t, "INSERT", state),
-		"a parked event":         image(t, "INSERT", parked),
-		"nothing":                {},
+		"effects becoming done":           image(t, "MODIFY", settled),
+		"entries being moved":             image(t, "INSERT", block),
+		"a session removed":               image(t, "REMOVE", state),
+		"an entry of schema 1, then done": image(t, "MODIFY", oldEntry),
+		"a state of schema 1":             image(t, "MODIFY", old),
+		"a parked event":                  image(t, "INSERT", parked),
+		"nothing":                         {},
 	} {
 		if e, ok, err := EntryOf(r); ok || err != nil {
 			t.Errorf("%s: %+v, %v, %v", name, e, ok, err)
 		}
 	}
-	entry[attrDoc] = number(7)
-	if _, ok, err := EntryOf(image(t, "INSERT", entry)); ok || err == nil || fault.KindOf(err) != fault.Unknown {
-		t.Errorf("an ill-typed entry: %v, %v", ok, err)
+	state[attrDoc] = number(7)
+	if _, ok, err := EntryOf(image(t, "MODIFY", state)); ok || err == nil || fault.KindOf(err) != fault.Unknown {
+		t.Errorf("an ill-typed session: %v, %v", ok, err)
+	}
+}
+
+// legacy are a state and an entry as schema 1 wrote them.
+func legacy(t *testing.T, s session.Session, e app.Entry) (state, entry item) {
+	t.Helper()
+	state, err1 := fresh("op", stateOf(s.ID), sessionToDoc(s))
+	entry, err2 := fresh("op", entryOf(e.SessionID, e.Version), entryToDoc(e))
+	_, frozen, err3 := frozenMarks("op", s)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	state[attrVersion], state[attrFrozen] = number(s.Version), frozen
+	entry[attrVersion], entry[attrHash] = number(e.Version), text(e.Hash)
+	at := stateOf(s.ID)
+	sorted := func(a address, at time.Time) string { return stamp(at) + "#" + digest(a.pk, a.sk)[:32] }
+	place(state, schema.GSI1, pkUser+part(s.User), sorted(at, s.OpenedAt))
+	place(state, schema.GSI2, pkEndpoint+part(s.Run.Endpoint), sorted(at, s.OpenedAt))
+	place(state, schema.GSI3, "DUE#"+at.shard(), sorted(at, s.WakeAt()))
+	place(state, schema.GSI4, "LIST#"+at.shard(), sorted(at, s.OpenedAt))
+	if at := entryOf(e.SessionID, e.Version); e.Done {
+		entry[attrDone] = &types.AttributeValueMemberBOOL{Value: true}
+	} else if len(e.Effects) > 0 {
+		place(entry, schema.GSI1, "UNFINISHED#"+at.shard(), sorted(at, e.At))
+	}
+	if at := entryOf(e.SessionID, e.Version); e.Changes() {
+		place(entry, schema.GSI4, "CHANGE#"+at.shard(), sorted(at, e.At))
+	}
+	return state, entry
+}
+
+// Legacy is legacy for the conformance suite.
+var Legacy = legacy
+
+// What was packed with the words can be read only with them: they are for ever.
+func TestWordsArePinned(t *testing.T) {
+	if got := digest(string(words)); got != "a1ab6493db78393ce1052fd40f4ee306d0bc24a09b11c5d9b265e0cb25ae7702" {
+		t.Errorf("the words that documents are packed with have changed: %s", got)
+	}
+}
+
+func TestPacking(t *testing.T) {
+	for _, doc := range []string{"", "{}", `{"id":"s"}`, strings.Repeat(`{"at":"2026-11-20T18:00:00Z"}`, 1000), string(words), "é\u2028\x00"} {
+		v, err := pack(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := unpack(v); err != nil || got != doc {
+			t.Errorf("%.40q became %.40q, %v", doc, got, err)
+		}
+		if b, is := v.(*types.AttributeValueMemberB); is && len(b.Value) >= len(doc) {
+			t.Errorf("%.40q is packed although that makes it larger", doc)
+		}
+	}
+	var bomb bytes.Buffer
+	bomb.WriteByte(packedFlate)
+	w, err := flate.NewWriterDict(&bomb, flate.BestCompression, words)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range unpackedMax/len(words) + 1 {
+		if _, err := w.Write(words); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, bad := range map[string][]byte{"nothing": {}, "another packing": {9, 1}, "half": {packedFlate, 0xab}, "too much": bomb.Bytes()} {
+		if doc, err := unpack(&types.AttributeValueMemberB{Value: bad}); err == nil {
+			t.Errorf("%s: %d bytes", name, len(doc))
+		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"nightshift/internal/app"
 	"nightshift/internal/ddbstore/schema"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
@@ -87,14 +86,11 @@ func (s *Store) Session(ctx context.Context, id string) (session.Session, error)
 	if err := checkID(op, "session id", id); err != nil {
 		return session.Session{}, err
 	}
-	it, err := s.get(ctx, op, stateOf(id))
+	r, err := s.record(ctx, op, id)
 	if err != nil {
 		return session.Session{}, err
 	}
-	if it == nil {
-		return session.Session{}, fault.Newf(op, fault.NotFound, "there is no session %q", id)
-	}
-	return decodeState(op, it)
+	return s.token(ctx, op, r.state)
 }
 
 // Sessions implements app.Store: in the order asked for, each once.
@@ -128,64 +124,6 @@ func (s *Store) states(ctx context.Context, op string, addresses []address) ([]s
 		out = append(out, d)
 	}
 	return out, nil
-}
-
-// History implements app.Store; limit below 1 or above historyMax is historyMax.
-func (s *Store) History(ctx context.Context, id string, after int64, limit int) ([]app.Entry, bool, error) {
-	const op = "ddbstore: read history"
-	if err := checkID(op, "session id", id); err != nil {
-		return nil, false, err
-	}
-	if limit < 1 || limit > historyMax {
-		limit = historyMax
-	}
-	query := &dynamodb.QueryInput{
-		TableName:              &s.table,
-		ConsistentRead:         aws.Bool(true),
-		KeyConditionExpression: aws.String("#pk = :pk AND #sk BETWEEN :first AND :last"),
-		ExpressionAttributeNames: map[string]string{
-			"#pk": schema.PartitionKey, "#sk": schema.SortKey,
-		},
-		ExpressionAttributeValues: item{
-			":pk": text(stateOf(id).pk), ":first": text(historyKey(max(after, 0) + 1)), ":last": text(skHistory + "~"),
-		},
-	}
-	var out []app.Entry
-	more, err := s.upTo(ctx, op, query, limit, func(it item) error {
-		e, err := decodeEntry(op, it)
-		out = append(out, e)
-		return err
-	})
-	if err != nil {
-		return nil, false, err
-	}
-	return out, more, nil
-}
-
-// Finish implements app.Store.
-func (s *Store) Finish(ctx context.Context, id string, version int64) error {
-	const op = "ddbstore: finish entry"
-	if err := checkID(op, "session id", id); err != nil {
-		return err
-	}
-	if version < 1 {
-		return fault.Newf(op, fault.NotFound, "session %q has no version %d", id, version)
-	}
-	err := s.write(ctx, func() error {
-		_, err := s.api.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName:                 &s.table,
-			Key:                       entryOf(id, version).key(),
-			UpdateExpression:          aws.String("SET #done = :true REMOVE #gsi1pk, #gsi1sk"),
-			ConditionExpression:       aws.String(present),
-			ExpressionAttributeNames:  names(attrDone, schema.GSI1.PartitionKey.Name, schema.GSI1.SortKey.Name),
-			ExpressionAttributeValues: item{":true": &types.AttributeValueMemberBOOL{Value: true}},
-		})
-		return err
-	})
-	if conditionFailed(err) {
-		return fault.Newf(op, fault.NotFound, "session %q has no version %d", id, version)
-	}
-	return classify(op, err)
 }
 
 const present = "attribute_exists(" + schema.PartitionKey + ")"

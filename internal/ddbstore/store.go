@@ -46,6 +46,8 @@ type Store struct {
 	api   API
 	table string
 	pause func(ctx context.Context, try int) error
+	// lately is what the next write is likely to change.
+	lately recently
 }
 
 var _ app.Store = (*Store)(nil)

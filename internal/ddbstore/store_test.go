@@ -27,6 +27,11 @@ type fake struct {
 	batch    func(*dynamodb.BatchGetItemInput) (*dynamodb.BatchGetItemOutput, error)
 	query    func(*dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 	transact func(*dynamodb.TransactWriteItemsInput) error
+	put      func(*dynamodb.PutItemInput) error
+}
+
+func (f fake) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	return &dynamodb.PutItemOutput{}, f.put(in)
 }
 
 func (f fake) GetItem(_ context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
@@ -159,7 +164,10 @@ func TestOpenSaysWhichConditionFailed(t *testing.T) {
 				if getText(in.Key, schema.SortKey) == skClaim {
 					return &dynamodb.GetItemOutput{Item: item{attrSession: text(owner)}}, nil
 				}
-				return &dynamodb.GetItemOutput{Item: item{attrHash: text("another")}}, nil
+				other := opening(t)
+				other.Entry.Hash = "another"
+				it, err := record{}.next(other.Session, other.Entry).item("op")
+				return &dynamodb.GetItemOutput{Item: it}, err
 			},
 		})
 	}
@@ -168,11 +176,10 @@ func TestOpenSaysWhichConditionFailed(t *testing.T) {
 		codes []string
 		want  app.OpenConflict
 	}{
-		{[]string{yes, no, no, no}, app.OpenConflict{Exists: true}},
-		{[]string{no, yes, no, no}, app.OpenConflict{Exists: true}},
-		{[]string{no, no, yes, no}, app.OpenConflict{User: true}},
-		{[]string{no, no, no, yes}, app.OpenConflict{Claimed: "other"}},
-		{[]string{yes, yes, yes, yes}, app.OpenConflict{Exists: true, User: true, Claimed: "other"}},
+		{[]string{yes, no, no}, app.OpenConflict{Exists: true}},
+		{[]string{no, yes, no}, app.OpenConflict{User: true}},
+		{[]string{no, no, yes}, app.OpenConflict{Claimed: "other"}},
+		{[]string{yes, yes, yes}, app.OpenConflict{Exists: true, User: true, Claimed: "other"}},
 	} {
 		var got *app.OpenConflict
 		if err := s(c.codes...).Open(t.Context(), opening(t)); !errors.As(err, &got) || *got != c.want {
@@ -180,42 +187,120 @@ func TestOpenSaysWhichConditionFailed(t *testing.T) {
 		}
 	}
 	owner = "s" // moved to this very session between the transaction and the read
-	if err := s(no, no, no, yes).Open(t.Context(), opening(t)); !fault.Is(err, fault.Throttled) {
+	if err := s(no, no, yes).Open(t.Context(), opening(t)); !fault.Is(err, fault.Throttled) {
 		t.Errorf("a claim that moved meanwhile: %v", err)
 	}
 }
 
+// second is the commit after an opening.
+func second(t *testing.T, o app.Opening) app.Commit {
+	t.Helper()
+	c := app.Commit{Next: o.Session, Entry: app.Entry{SessionID: "s", Version: 2, At: base.Add(time.Second), From: session.Active, To: session.Active, Previous: o.Entry.Hash}}
+	c.Next.Version = 2
+	hash, err := c.Entry.Seal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Entry.Hash = hash
+	return c
+}
+
+var conditionFails = &smithy.GenericAPIError{Code: codeCondition}
+
 func TestCommitUnknownFrozenField(t *testing.T) {
 	o := opening(t)
-	stored, err := stateItem("op", o.Session)
+	stored, err := record{}.next(o.Session, o.Entry).item("op")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := on(fake{
-		transact: func(*dynamodb.TransactWriteItemsInput) error { return canceled("ConditionalCheckFailed", "None") },
-		get: func(in *dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
-			if getText(in.Key, schema.SortKey) == skState {
-				return &dynamodb.GetItemOutput{Item: stored}, nil
-			}
-			return &dynamodb.GetItemOutput{}, nil
+		put: func(*dynamodb.PutItemInput) error { return conditionFails },
+		get: func(*dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
+			return &dynamodb.GetItemOutput{Item: stored}, nil
 		},
 	})
-	next := app.Commit{Next: o.Session, Entry: o.Entry}
-	next.Next.Version, next.Entry.Version = 2, 2
-	if err := s.Commit(t.Context(), next); fault.KindOf(err) != fault.Unknown || err == nil {
+	if err := s.Commit(t.Context(), second(t, o)); fault.KindOf(err) != fault.Unknown || err == nil {
 		t.Errorf("got %v, want kind unknown", err)
+	}
+}
+
+// A commit that meets a Finish is made again on what that left; nothing that it
+// marked comes back. What is guessed is never believed.
+func TestCommitMeetsFinish(t *testing.T) {
+	o := opening(t)
+	stored := record{}.next(o.Session, o.Entry)
+	var puts []string
+	reads := 0
+	s := on(fake{
+		transact: func(*dynamodb.TransactWriteItemsInput) error { return nil },
+		put: func(in *dynamodb.PutItemInput) error {
+			if _, undone := in.ExpressionAttributeValues[":undone"]; undone != (len(stored.undone) > 0) {
+				return conditionFails
+			}
+			puts = append(puts, getText(in.Item, attrUndone))
+			return nil
+		},
+		get: func(*dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
+			reads++
+			it, err := stored.item("op")
+			return &dynamodb.GetItemOutput{Item: it}, err
+		},
+	})
+	if err := s.Open(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	stored = stored.without(1) // by another process
+	if err := s.Commit(t.Context(), second(t, o)); err != nil || len(puts) != 1 || puts[0] != "" || reads != 1 {
+		t.Errorf("%v: writes with %q undone, %d reads", err, puts, reads)
+	}
+}
+
+// A lost answer, then the SDK's own repetition, whose condition fails.
+func TestCommitIsKnownAgain(t *testing.T) {
+	o := opening(t)
+	c := second(t, o)
+	stored, err := record{}.next(o.Session, o.Entry).next(c.Next, c.Entry).item("op")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := on(fake{
+		transact: func(*dynamodb.TransactWriteItemsInput) error { return nil },
+		put:      func(*dynamodb.PutItemInput) error { return conditionFails },
+		get: func(*dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
+			return &dynamodb.GetItemOutput{Item: stored}, nil
+		},
+	})
+	if err := errors.Join(s.Open(t.Context(), o), s.Commit(t.Context(), c)); err != nil {
+		t.Error(err)
+	}
+	other := c
+	other.Entry.Event.ID = "another"
+	if other.Entry.Hash, err = other.Entry.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), other); !fault.Is(err, fault.Conflict) {
+		t.Errorf("another decision on the same version: %v", err)
 	}
 }
 
 func TestTooLargeIsRefusedBeforeTheCall(t *testing.T) {
 	s := on(fake{}) // any call panics
 	o := opening(t)
-	o.Session.Why = []string{strings.Repeat("x", itemMax)}
+	o.Session.Why = []string{noise(itemMax)}
 	wantSize(t, s.Open(t.Context(), o))
 	o = opening(t)
-	o.Entry.Event.Detail = strings.Repeat("x", itemMax)
+	o.Entry.Event.Detail = noise(itemMax)
 	wantSize(t, s.Open(t.Context(), o))
 	wantSize(t, s.PutUser(t.Context(), session.UserFacts{User: "ana", Version: 1, Lock: session.Lock{Why: strings.Repeat("x", itemMax)}}))
+}
+
+// noise is text that packing does not make smaller by half.
+func noise(n int) string {
+	var b strings.Builder
+	for i := 0; b.Len() < 2*n; i++ {
+		b.WriteString(digest(fmt.Sprint(i)))
+	}
+	return b.String()
 }
 
 func wantSize(t *testing.T, err error) {
@@ -265,21 +350,90 @@ func TestBatchAsksAgainForWhatIsLeft(t *testing.T) {
 	}
 }
 
-func TestHistoryGoesOnWhereAnAnswerEndsEarly(t *testing.T) {
-	calls := 0
-	got, more, err := on(fake{query: func(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
-		calls++
+// pagesOf answers a query with one item of a partition at a time.
+func pagesOf(t *testing.T, items *[]item) func(*dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
+	return func(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
 		if !aws.ToBool(in.ConsistentRead) {
 			t.Error("history is not read strongly")
 		}
-		it, err := entryItem("op", app.Entry{SessionID: "s", Version: int64(calls)})
-		out := &dynamodb.QueryOutput{Items: []map[string]types.AttributeValue{it}}
-		if calls < 3 {
-			out.LastEvaluatedKey = entryOf("s", int64(calls)).key() // 1 MB is reached
+		low := getText(in.ExpressionAttributeValues, ":first")
+		if in.ExclusiveStartKey != nil {
+			low = getText(in.ExclusiveStartKey, schema.SortKey) + " "
 		}
-		return out, err
-	}}).History(t.Context(), "s", 0, 10)
-	if err != nil || more || len(got) != 3 {
-		t.Errorf("%d entries, more %v, %v", len(got), more, err)
+		for _, it := range *items {
+			if sk := getText(it, schema.SortKey); sk >= low {
+				return &dynamodb.QueryOutput{Items: []map[string]types.AttributeValue{it}, LastEvaluatedKey: it}, nil
+			}
+		}
+		return &dynamodb.QueryOutput{}, nil
+	}
+}
+
+// A history is the blocks that were moved out of the session's item, and what is
+// still in it. Blocks overlap where a write lost its race after it moved entries;
+// and entries may be moved between the reading of the blocks and of the item.
+func TestHistoryOfBlocks(t *testing.T) {
+	r := record{}
+	for v := range int64(6) {
+		s := opening(t).Session
+		s.Version = v + 1
+		r = r.next(s, app.Entry{SessionID: "s", Version: v + 1, At: base, Effects: []session.Effect{{}}})
+	}
+	block := func(from, to int64) item {
+		it, err := blockItem("op", r.tail[from-1:to])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return it
+	}
+	r.undone = []int64{2, 5}
+	state := func(from int64) item {
+		short := r
+		short.tail = r.tail[from-1:]
+		it, err := short.item("op")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return it
+	}
+	whole := []item{block(1, 2), block(1, 3), block(4, 4), state(5)}
+	for name, c := range map[string]struct {
+		items, then []item
+		after       int64
+		limit       int
+		want        string
+		more        bool
+	}{
+		"all":                       {whole, nil, 0, 10, "1+ 2 3+ 4+ 5 6+", false},
+		"some":                      {whole, nil, 1, 3, "2 3+ 4+", true},
+		"from the middle":           {whole, nil, 3, 10, "4+ 5 6+", false},
+		"after the newest":          {whole, nil, 6, 10, "", false},
+		"moved meanwhile":           {[]item{block(1, 2), state(5)}, whole, 0, 10, "1+ 2 3+ 4+ 5 6+", false},
+		"dropped":                   {[]item{block(1, 2), state(5)}, []item{block(1, 2), state(5)}, 0, 10, "1+ 2 5 6+", false},
+		"without the session":       {[]item{block(1, 2)}, nil, 0, 10, "1+ 2+", false},
+		"the page ends before that": {whole, nil, 0, 2, "1+ 2", true},
+	} {
+		items := c.items
+		ask := pagesOf(t, &items)
+		s := on(fake{
+			query: func(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
+				out, err := ask(in)
+				if c.then != nil && len(out.Items) == 0 {
+					items = c.then
+				}
+				return out, err
+			},
+			get: func(*dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
+				return &dynamodb.GetItemOutput{Item: items[len(items)-1]}, nil
+			},
+		})
+		found, more, err := s.History(t.Context(), "s", c.after, c.limit)
+		var got []string
+		for _, e := range found {
+			got = append(got, fmt.Sprint(e.Version, map[bool]string{true: "+"}[e.Done]))
+		}
+		if err != nil || strings.Join(got, " ") != c.want || more != c.more {
+			t.Errorf("%s: %q, more %t, %v; want %q", name, got, more, err, c.want)
+		}
 	}
 }

@@ -37,6 +37,7 @@ type Center interface {
 // Directory is what is called of the identity store; *identitystore.Client has it.
 type Directory interface {
 	DescribeUser(context.Context, *identitystore.DescribeUserInput, ...func(*identitystore.Options)) (*identitystore.DescribeUserOutput, error)
+	GetUserId(context.Context, *identitystore.GetUserIdInput, ...func(*identitystore.Options)) (*identitystore.GetUserIdOutput, error)
 	ListUsers(context.Context, *identitystore.ListUsersInput, ...func(*identitystore.Options)) (*identitystore.ListUsersOutput, error)
 	ListGroupMembershipsForMember(context.Context, *identitystore.ListGroupMembershipsForMemberInput, ...func(*identitystore.Options)) (*identitystore.ListGroupMembershipsForMemberOutput, error)
 }
@@ -65,6 +66,27 @@ type Settings struct {
 	// Pause waits between calls, so that they keep to the services' rates; nil:
 	// nothing waits.
 	Pause func(context.Context, time.Duration) error
+	// IsID says which words are ids of users, and no user names; nil: app.IsUserID.
+	IsID func(word string) bool
+	// Rates is what this process may use of the quotas. Zero: all of them.
+	Rates Rates
+}
+
+// Rates are calls a second of one process, for each of the quotas. A quota is one
+// for all callers, so what several processes are given must not be more together.
+type Rates struct {
+	Users       float64 // DescribeUser
+	Lists       float64 // ListUsers
+	Names       float64 // GetUserId
+	Members     float64 // ListGroupMembershipsForMember
+	Assignments float64 // ListApplicationAssignmentsForPrincipal
+	Events      float64 // LookupEvents
+}
+
+// Quotas are the rates of a process that has them for itself.
+var Quotas = Rates{
+	Users: cadence.DirectoryPerSecond, Lists: cadence.DirectoryPerSecond, Names: cadence.DirectoryPerSecond, Members: cadence.DirectoryPerSecond,
+	Assignments: cadence.CenterPerSecond, Events: cadence.TrailPerSecond,
 }
 
 // FactsAgeDefault is the FactsAge where none is set.
@@ -79,10 +101,11 @@ type Identity struct {
 	trail     Trail
 
 	// One pace for each quota: those of the identity store are for each API.
-	users, lists, memberships, assignments, lookups pace
+	users, lists, naming, memberships, assignments, lookups pace
 
 	mu         sync.Mutex
 	background map[string]answer // by application ARN; no more than there are endpoints
+	named      map[string]called // by user name; namesMax at most
 }
 
 // answer is a remembered answer of GetApplicationSessionConfiguration.
@@ -99,6 +122,7 @@ const remembered = 60 * time.Second
 var (
 	_ app.Identity = (*Identity)(nil)
 	_ app.Users    = (*Identity)(nil)
+	_ app.Names    = (*Identity)(nil)
 )
 
 // New takes clients of Identity Center's own region: elsewhere neither the
@@ -107,11 +131,17 @@ func New(s Settings, center Center, directory Directory, trail Trail) *Identity 
 	if s.FactsAge == 0 {
 		s.FactsAge = FactsAgeDefault
 	}
-	each := func(perSecond int) pace { return pace{every: time.Second / time.Duration(perSecond)} }
+	if s.IsID == nil {
+		s.IsID = app.IsUserID
+	}
+	if s.Rates == (Rates{}) {
+		s.Rates = Quotas
+	}
+	r := s.Rates
 	return &Identity{
-		Settings: s, center: center, directory: directory, trail: trail, background: map[string]answer{},
-		users: each(cadence.DirectoryPerSecond), lists: each(cadence.DirectoryPerSecond), memberships: each(cadence.DirectoryPerSecond),
-		assignments: each(cadence.CenterPerSecond), lookups: each(cadence.TrailPerSecond),
+		Settings: s, center: center, directory: directory, trail: trail, background: map[string]answer{}, named: map[string]called{},
+		users: paced(r.Users), lists: paced(r.Lists), naming: paced(r.Names), memberships: paced(r.Members),
+		assignments: paced(r.Assignments), lookups: paced(r.Events),
 	}
 }
 
@@ -233,14 +263,27 @@ const usersPerPage = 100
 // others use them too: what is refused all the same is repeated, more slowly, by
 // the clients.
 type pace struct {
-	every time.Duration
+	every time.Duration // 0: this process has no share and makes no such call
 
 	mu   sync.Mutex
 	next time.Time
 }
 
+func paced(perSecond float64) pace {
+	if perSecond <= 0 {
+		return pace{}
+	}
+	return pace{every: time.Duration(float64(time.Second) / perSecond)}
+}
+
+// errNoShare is why a call is not made that the process was given no rate for.
+var errNoShare = errors.New("this function has no share of the rate of this call")
+
 // wait answers when it is this call's turn, or with the context's error.
 func (p *pace) wait(ctx context.Context, s Settings) error {
+	if p.every == 0 {
+		return errNoShare
+	}
 	if s.Pause == nil {
 		return nil
 	}

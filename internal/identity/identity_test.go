@@ -50,6 +50,7 @@ type world struct {
 	now      time.Time
 	status   ssotypes.UserBackgroundSessionApplicationStatus
 	user     *identitystore.DescribeUserOutput
+	answer   string              // GetUserId's, for the one name there is
 	assigned map[string][]string // by application: users and groups
 	groups   []string
 	events   map[string][]trailtypes.Event // by name, newest first

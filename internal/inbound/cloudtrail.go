@@ -162,6 +162,21 @@ func (e *event) onBehalfOf() string {
 	return e.user(n)
 }
 
+// storeOfUser is the identity store that the user who acted is of; "" where the
+// record does not say.
+func (e *event) storeOfUser() string {
+	arn := e.detail.in("userIdentity", "onBehalfOf", "identityStoreArn").loose()
+	part := strings.SplitN(arn, ":", 6)
+	if len(part) != 6 || part[0] != "arn" || part[2] != "identitystore" {
+		return ""
+	}
+	id, ok := strings.CutPrefix(part[5], "identitystore/")
+	if !ok {
+		return ""
+	}
+	return id
+}
+
 // actor says who made the call, as well as the record knows: a user, else the
 // role or service. It is never an e-mail address, which role sessions of
 // Identity Center are named by: what follows the '@' is cut off.

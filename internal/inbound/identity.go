@@ -50,7 +50,7 @@ func tokenIssued(e *event) app.Message {
 		return ignored("CreateTokenWithIAM whose resource %q is not a run", resource)
 	}
 	f.Run = ref
-	return app.Fact{Event: f}
+	return app.Fact{Event: f, Store: e.storeOfUser()}
 }
 
 // target is a fact about the user that the request names; who made it is the

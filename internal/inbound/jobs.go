@@ -10,7 +10,9 @@ import (
 )
 
 // Tags that are read off a run. The first two are ours; the third is put on
-// every job that starts in SageMaker Studio, by SageMaker.
+// every job that starts in SageMaker Studio, by SageMaker. A state change's user is
+// for people only: whose a run is, the listing says, by the tag that the endpoint's
+// settings name.
 const (
 	tagSession = "nightshift:session"
 	tagUser    = "nightshift:user"
@@ -31,6 +33,7 @@ func birth(named func(e *event) workload.Run) rule {
 		return app.Birth{
 			EventID: e.eventID(),
 			User:    e.onBehalfOf(),
+			Store:   e.storeOfUser(),
 			Run:     run,
 			Stamp:   tag(p.at("tags"), tagSession),
 			At:      e.past(e.eventTime()),

@@ -103,8 +103,22 @@ func observed(run workload.Run, name string, s workload.State, clock, created, r
 	return app.RunChange{Observation: o}
 }
 
+// anasStore is the identity store of the samples' users.
+const anasStore = "d-9067a1b2c3"
+
+// ofStore adds the identity store that the user is of.
+func ofStore(m app.Message) app.Message {
+	f := m.(app.Fact)
+	f.Store = anasStore
+	return f
+}
+
 func born(run workload.Run, clock, user, by, stamp string) app.Message {
-	return app.Birth{User: user, Run: run, Stamp: stamp, At: on(clock), By: by}
+	store := ""
+	if user != "" {
+		store = anasStore
+	}
+	return app.Birth{User: user, Store: store, Run: run, Stamp: stamp, At: on(clock), By: by}
 }
 
 func access(clock, user, group, application, by string) app.Message {
@@ -128,7 +142,7 @@ var wanted = map[string]app.Message{
 	"cloudtrail-logout/type-unknown":     fact(session.SignOut, "21:47:05", ben, ben, from(bensPortal, "portal")),
 	"cloudtrail-logout/no-credential-id": fact(session.SignOut, "00:12:44", ana, ana),
 
-	"cloudtrail-create-token-with-iam/training-job":                       fact(session.BackgroundTokenIssued, "18:04:13", ana, ana, of(trainingJob.Ref())),
+	"cloudtrail-create-token-with-iam/training-job":                       ofStore(fact(session.BackgroundTokenIssued, "18:04:13", ana, ana, of(trainingJob.Ref()))),
 	"cloudtrail-create-token-with-iam/pipeline-execution-by-service-role": fact(session.BackgroundTokenIssued, "18:30:42", "", studio, of(pipeline.Ref())),
 	"cloudtrail-create-token-with-iam/access-token":                       nothing("without a refresh token"),
 	"cloudtrail-create-token-with-iam/refresh-token-without-a-run":        nothing("is not a run"),

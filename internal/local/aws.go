@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -38,7 +37,18 @@ func (v states) DescribeExecution(_ context.Context, in *sfn.DescribeExecutionIn
 	if err != nil {
 		return nil, &sfntypes.ExecutionDoesNotExist{Message: aws.String(err.Error())}
 	}
-	return &sfn.DescribeExecutionOutput{ExecutionArn: in.ExecutionArn, Input: aws.String(string(e.Input()))}, nil
+	return &sfn.DescribeExecutionOutput{ExecutionArn: in.ExecutionArn, Input: aws.String(string(e.Input())), Status: sfntypes.ExecutionStatus(e.Status())}, nil
+}
+
+// ListExecutions lists the executions of one of our machines, as the door does.
+func (v states) ListExecutions(_ context.Context, in *sfn.ListExecutionsInput, _ ...func(*sfn.Options)) (*sfn.ListExecutionsOutput, error) {
+	out := &sfn.ListExecutionsOutput{}
+	for _, e := range v.s.runner.Executions() {
+		if e.MachineARN() == aws.ToString(in.StateMachineArn) && string(e.Status()) == string(in.StatusFilter) {
+			out.Executions = append(out.Executions, sfntypes.ExecutionListItem{ExecutionArn: aws.String(e.ARN()), Status: in.StatusFilter, StopDate: aws.Time(e.StoppedAt())})
+		}
+	}
+	return out, nil
 }
 
 // SendTaskSuccess releases a waiting execution.
@@ -87,38 +97,4 @@ func (p putter) PutEvents(_ context.Context, in *eventbridge.PutEventsInput, _ .
 		p.s.said(Announced{At: p.s.Clock.Now(), DetailType: aws.ToString(e.DetailType), Detail: json.RawMessage(aws.ToString(e.Detail))})
 	}
 	return out, nil
-}
-
-// Meter keeps counts and the lateness of stops in memory.
-type Meter struct {
-	mu       sync.Mutex
-	counts   map[string]int
-	lateness map[string][]time.Duration
-}
-
-// Count adds to a count.
-func (m *Meter) Count(name string, n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.counts == nil {
-		m.counts = map[string]int{}
-	}
-	m.counts[name] += n
-}
-
-// Lateness notes one duration.
-func (m *Meter) Lateness(name string, d time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.lateness == nil {
-		m.lateness = map[string][]time.Duration{}
-	}
-	m.lateness[name] = append(m.lateness[name], d)
-}
-
-// Counted is a count so far.
-func (m *Meter) Counted(name string) int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.counts[name]
 }

@@ -88,11 +88,17 @@ func (s *System) serveRoot(w http.ResponseWriter, r *http.Request) {
 	target := r.Header.Get("X-Amz-Target")
 	prefix, name, _ := strings.Cut(target, ".")
 	switch {
+	case s.Cloud.Serves(r):
+		s.Cloud.ServeHTTP(w, r)
+		return
 	case prefix == "SageMaker":
 		s.SageMaker.ServeHTTP(w, r)
 		return
 	case prefix == "ElasticMapReduce":
 		s.Notebooks.ServeHTTP(w, r)
+		return
+	case prefix == "AWSIdentityStore":
+		s.Directory.ServeHTTP(w, r)
 		return
 	case target == "" && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
 		s.serveQuery(w, r)
@@ -120,7 +126,7 @@ func (s *System) serveRoot(w http.ResponseWriter, r *http.Request) {
 }
 
 func unknownOperation(target string) *refusal {
-	message := fmt.Sprintf("the local system does not serve %q; it serves operations of AWSEvents, AWSStepFunctions, SageMaker, notebook executions of EMR, EMR on EKS, and GetCallerIdentity of STS", target)
+	message := fmt.Sprintf("the local system does not serve %q; it serves operations of AWSEvents, AWSStepFunctions, SageMaker, notebook executions of EMR, EMR on EKS, GetUserId of the identity store, GetCallerIdentity of STS, and what nightshift doctor reads", target)
 	if target == "" {
 		message = "POST / needs the header X-Amz-Target, or a form with an Action: it is the endpoint of the AWS CLI and the SDKs"
 	}

@@ -31,8 +31,8 @@ type bus struct {
 
 	mu      sync.Mutex
 	history []recorded
-	dead    int // messages that reached a dead-letter queue
 	serial  int
+	shelf   *shelf
 }
 
 type recorded struct {
@@ -123,6 +123,7 @@ func (b *bus) deliver(function string, body []byte) {
 	if err != nil {
 		return
 	}
+	b.shelf.arrived(function, id, b.clock.Now())
 	if b.clock.Sleep(ctx, delivery) != nil {
 		return
 	}
@@ -130,15 +131,14 @@ func (b *bus) deliver(function string, body []byte) {
 		answer, err := b.call(ctx, function, payload)
 		var out events.SQSEventResponse
 		if err == nil && json.Unmarshal(answer, &out) == nil && len(out.BatchItemFailures) == 0 {
+			b.shelf.left(function, id, nil)
 			return
 		}
 		if b.clock.Sleep(ctx, config.QueueVisibility*time.Second) != nil {
 			return
 		}
 	}
-	b.mu.Lock()
-	b.dead++
-	b.mu.Unlock()
+	b.shelf.left(function, id, body)
 }
 
 // handlers are the functions by name, called as the Lambda runtime calls them.

@@ -20,10 +20,12 @@ type directory struct {
 	facts    map[string]session.Facts // by endpoint, or endpoint + "#" + domain
 	statuses map[string]app.UserStatus
 	access   map[string]session.Tri
+	names    map[string]string // ids by user name
+	silent   bool
 }
 
 func newDirectory(b *bus) *directory {
-	return &directory{bus: b, facts: map[string]session.Facts{}, statuses: map[string]app.UserStatus{}, access: map[string]session.Tri{}}
+	return &directory{bus: b, facts: map[string]session.Facts{}, statuses: map[string]app.UserStatus{}, access: map[string]session.Tri{}, names: map[string]string{}}
 }
 
 // SetFacts says what a mode is decided from, for an endpoint's runs, or for

@@ -11,6 +11,7 @@ import (
 
 	"nightshift/internal/app"
 	"nightshift/internal/asl"
+	"nightshift/internal/doctor/account/accountsim"
 	"nightshift/internal/fault"
 	"nightshift/internal/outbound"
 )
@@ -33,6 +34,8 @@ func (s *System) Door() http.Handler {
 			"about": "a local Nightshift with simulated engines; not for production; signatures of AWS requests are not checked"})
 	})
 	mux.HandleFunc("POST /{$}", s.serveRoot)
+	mux.Handle("GET "+accountsim.LambdaFunctions, s.Cloud)
+	mux.Handle("GET "+accountsim.LambdaAccount, s.Cloud)
 	mux.Handle("/virtualclusters", s.EMR)
 	mux.Handle("/virtualclusters/", s.EMR)
 	mux.HandleFunc("POST /events", s.postEvent)
@@ -44,7 +47,7 @@ func (s *System) Door() http.Handler {
 	mux.HandleFunc("GET /parked", s.getParked)
 	mux.HandleFunc("GET /proof", s.getProof)
 	people := s.console()
-	for _, at := range []string{"/api/", "GET /{$}", "GET /assets/"} {
+	for _, at := range []string{"/api/", "/signin", "GET /{$}", "GET /assets/"} {
 		mux.Handle(at, people)
 	}
 	mux.Handle("/emr-notebook", http.StripPrefix("/emr-notebook", s.Notebooks))

@@ -24,11 +24,19 @@ const (
 	deleteCluster   = "emr-containers:deleteVirtualCluster.sync"
 	describeCluster = "aws-sdk:emrcontainers:describeVirtualCluster"
 	startJobRun     = "emr-containers:startJobRun.sync"
+
+	describeEMRCluster   = "aws-sdk:emr:describeCluster"
+	createEMRCluster     = "aws-sdk:emr:runJobFlow"
+	terminateEMRClusters = "aws-sdk:emr:terminateJobFlows"
+	describeSubnets      = "aws-sdk:ec2:describeSubnets"
+
+	// How the names of a service's errors begin.
+	onEKS, onEC2, ofEC2 = "EMRContainers.", "Emr.", "Ec2."
 )
 
 var _ asl.Integrations = services{}
 
-// Call makes the request of a task on the simulated EMR on EKS, as Step
+// Call makes the request of a task on the simulated services, as Step
 // Functions' integrations do: arguments and results have the API's names in
 // PascalCase, and an argument that the API does not know is refused.
 func (v services) Call(ctx context.Context, resource string, arguments map[string]any) (any, error) {
@@ -36,11 +44,19 @@ func (v services) Call(ctx context.Context, resource string, arguments map[strin
 	case createCluster:
 		return v.createVirtualCluster(ctx, arguments)
 	case deleteCluster:
-		return requested(ctx, arguments, v.s.emr.DeleteVirtualCluster)
+		return requested(ctx, onEKS, arguments, v.s.emr.DeleteVirtualCluster)
 	case describeCluster:
-		return requested(ctx, arguments, v.s.emr.DescribeVirtualCluster)
+		return requested(ctx, onEKS, arguments, v.s.emr.DescribeVirtualCluster)
 	case startJobRun:
-		return requested(ctx, arguments, v.s.emr.StartJobRun)
+		return requested(ctx, onEKS, arguments, v.s.emr.StartJobRun)
+	case describeEMRCluster:
+		return requested(ctx, onEC2, arguments, v.s.clusters.DescribeCluster)
+	case createEMRCluster:
+		return requested(ctx, onEC2, arguments, v.s.clusters.RunJobFlow)
+	case terminateEMRClusters:
+		return requested(ctx, onEC2, arguments, v.s.clusters.TerminateJobFlows)
+	case describeSubnets:
+		return requested(ctx, ofEC2, arguments, v.s.network.DescribeSubnets)
 	}
 	return nil, &asl.TaskError{Name: asl.ErrorRuntime, Cause: "the local system does not carry out " + resource}
 }
@@ -106,19 +122,21 @@ func (v services) createVirtualCluster(ctx context.Context, arguments map[string
 		return nil, err
 	}
 	provider := in.ContainerProvider
-	return answered(v.s.emr.CreateVirtualCluster(ctx, &emrapi.CreateVirtualClusterInput{
+	out, err := v.s.emr.CreateVirtualCluster(ctx, &emrapi.CreateVirtualClusterInput{
 		Name: in.Name, ClientToken: in.ClientToken, SecurityConfigurationId: in.SecurityConfigurationId, Tags: in.Tags,
 		ContainerProvider: &emrtypes.ContainerProvider{Id: provider.Id, Type: provider.Type, Info: &emrtypes.ContainerInfoMemberEksInfo{Value: provider.Info.EksInfo}},
-	}))
+	})
+	return answered(onEKS, out, err)
 }
 
-// requested makes a request of arguments.
-func requested[In, Out any](ctx context.Context, arguments map[string]any, call func(context.Context, *In, ...func(*emrapi.Options)) (*Out, error)) (any, error) {
+// requested makes a request of arguments. errors is how the service's begin.
+func requested[In, Out, Options any](ctx context.Context, errors string, arguments map[string]any, call func(context.Context, *In, ...func(*Options)) (*Out, error)) (any, error) {
 	in := new(In)
 	if err := read(arguments, in); err != nil {
 		return nil, err
 	}
-	return answered(call(ctx, in))
+	out, err := call(ctx, in)
+	return answered(errors, out, err)
 }
 
 // read fills a request with arguments, and takes no others.
@@ -142,13 +160,13 @@ func read(arguments map[string]any, in any) error {
 
 // answered gives an answer its task's form. The names of the integration's
 // errors are not documented; these are made as those of the older ones are.
-func answered[Out any](out *Out, err error) (any, error) {
+func answered[Out any](names string, out *Out, err error) (any, error) {
 	var refused smithy.APIError
 	if errors.As(err, &refused) {
-		return nil, &asl.TaskError{Name: "EMRContainers." + refused.ErrorCode(), Cause: refused.ErrorMessage()}
+		return nil, &asl.TaskError{Name: names + refused.ErrorCode(), Cause: refused.ErrorMessage()}
 	}
 	if err != nil {
-		return nil, &asl.TaskError{Name: "EMRContainers.SdkClientException", Cause: err.Error()}
+		return nil, &asl.TaskError{Name: names + "SdkClientException", Cause: err.Error()}
 	}
 	return shown(out)
 }

@@ -17,21 +17,28 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	ec2api "github.com/aws/aws-sdk-go-v2/service/ec2"
 	notebookapi "github.com/aws/aws-sdk-go-v2/service/emr"
 	emrapi "github.com/aws/aws-sdk-go-v2/service/emrcontainers"
+	"github.com/aws/aws-sdk-go-v2/service/identitystore"
 	sagemakerapi "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 
 	"nightshift/internal/app"
 	"nightshift/internal/asl"
 	"nightshift/internal/asl/clock"
 	"nightshift/internal/cadence"
+	"nightshift/internal/checkpoints"
+	"nightshift/internal/checkpoints/s3sim"
+	"nightshift/internal/console"
 	"nightshift/internal/cost"
+	"nightshift/internal/doctor/account/accountsim"
 	"nightshift/internal/edge"
 	"nightshift/internal/engine/emrcontainers"
 	"nightshift/internal/engine/emrcontainers/emrcontainerssim"
@@ -45,7 +52,9 @@ import (
 	"nightshift/internal/identity"
 	"nightshift/internal/inbound"
 	"nightshift/internal/memstore"
+	"nightshift/internal/notebook"
 	"nightshift/internal/notify"
+	"nightshift/internal/obs/panel"
 	"nightshift/internal/outbound"
 	"nightshift/internal/session"
 	"nightshift/internal/vpc/vpcsim"
@@ -69,6 +78,8 @@ const (
 	VirtualCluster  = "vc7n1ghtsh1ft0000000000001"
 	EMRNotebook     = "emr-notebook/" + Account + "/" + Region
 	NotebookCluster = "j-3NOTEBOOKCLUSTER"
+	SecondCluster   = "j-4SECONDCLUSTER"  // for notebooks too, in the same VPC
+	ForeignCluster  = "j-5FOREIGNCLUSTER" // for notebooks, in another VPC
 )
 
 // Pipeline is the one pipeline there is: it prepares data, then trains.
@@ -103,11 +114,18 @@ type System struct {
 	SageMaker *sagemakersim.Sim
 	Notebooks *emrnotebooksim.Sim
 	EC2       *vpcsim.Sim
+	S3        *s3sim.Sim
+	Cloud     *accountsim.Sim   // what else a doctor looks at
 	URLs      map[string]string // of the engines on loopback, by endpoint
 	Meter     *Meter
 	Portal    *Portal
+	// CloudWatch has the metrics, and Troubles can be had to try out the alarms.
+	CloudWatch *CloudWatch
+	Troubles   Troubles
 
-	emr      *emrapi.Client // for state machines' own calls
+	emr      *emrapi.Client      // for state machines' own calls
+	clusters *notebookapi.Client // likewise
+	network  *ec2api.Client      // likewise
 	bus      *bus
 	runner   *asl.Runner
 	machines map[string]*asl.Machine
@@ -121,6 +139,8 @@ type System struct {
 	// persistent: the records outlive the system, so the ids it makes must differ
 	// from those that one before it made.
 	persistent bool
+
+	statesLost atomic.Bool // what Step Functions says of executions does not arrive
 
 	mu        sync.Mutex
 	announced []Announced
@@ -141,7 +161,8 @@ func New(o Options) (*System, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	s := &System{Clock: o.Clock, URLs: map[string]string{}, Livy: map[string]*livysim.Sim{}, Meter: &Meter{}}
+	s := &System{Clock: o.Clock, URLs: map[string]string{}, Livy: map[string]*livysim.Sim{}, CloudWatch: &CloudWatch{now: o.Clock.Now}}
+	s.Meter = newMeter(s.CloudWatch)
 	if o.Store != nil {
 		s.persistent, s.Store = true, streaming{o.Store, s.streamed}
 	} else {
@@ -149,7 +170,7 @@ func New(o Options) (*System, error) {
 		records.Subscribe(s.streamed)
 		s.Store = records
 	}
-	s.bus = &bus{clock: o.Clock, call: s.call}
+	s.bus = &bus{clock: o.Clock, call: s.call, shelf: newShelf()}
 	s.Directory = newDirectory(s.bus)
 	s.aws, s.since = awsServices(), o.Clock.Now()
 	if err := s.load(o.Histories); err != nil {
@@ -160,17 +181,26 @@ func New(o Options) (*System, error) {
 		s.Close()
 		return nil, err
 	}
+	world, err := s.cloud()
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	s.Cloud = accountsim.New(world)
 	s.App = &app.App{
 		Store: s.Store, Engines: engines, Identity: s.Directory,
 		Starter: workflow.New(states{s}, machineARN(statemachines.Watch), machineARN(statemachines.Drain)),
 		Waiters: workflow.New(states{s}, machineARN(statemachines.Watch), machineARN(statemachines.Drain)),
+		Aborted: workflow.NewWaiting(states{s}, machineARN(statemachines.Run), machineARN(statemachines.SubmitJobRun), machineARN(statemachines.ProcessInVPC)),
 		Runs:    workflow.NewRuns(states{s}, machineARN(statemachines.Run)), Again: inbound.Again,
+		Moves: workflow.NewRuns(states{s}, machineARN(statemachines.MoveNotebook)), Placing: inbound.Placing, Elsewhere: inbound.Elsewhere, Spec: inbound.Spec,
 		Announcer: notify.New(putter{s}, "nightshift", outbound.Encode),
 		Parallel:  o.Clock.Parallel, Pause: o.Clock.Sleep, Parse: inbound.Parse, Meter: s.Meter, Log: o.Log, Now: o.Clock.Now,
-		Endpoints: []string{Livy, LivyOld, EMROnEKS, SageMaker, EMRNotebook},
-		Book:      cost.Book{Table: cost.Published(), Home: Region, Clusters: hardware()},
+		Endpoints:   []string{Livy, LivyOld, EMROnEKS, SageMaker, EMRNotebook},
+		Checkpoints: checkpoints.New(s.s3Client()),
+		Book:        cost.Book{Table: cost.Published(), Home: Region, Clusters: hardware()},
 	}
-	if err := s.watchPortal(); err != nil {
+	if err := errors.Join(s.watchPortal(), s.askNames()); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -195,6 +225,27 @@ func (s *System) watchPortal() error {
 	return err
 }
 
+// askNames has the names that runs carry asked of the simulated identity store, by
+// the adapter that asks AWS's.
+func (s *System) askNames() error {
+	url, err := s.serve(s.Directory)
+	if err != nil {
+		return err
+	}
+	client := identitystore.NewFromConfig(localAWS(), func(o *identitystore.Options) {
+		o.BaseEndpoint = aws.String(url)
+		o.Retryer = aws.NopRetryer{}
+	})
+	s.App.IdentityStore = IdentityStore
+	s.App.Names = identity.New(identity.Settings{StoreID: IdentityStore, IsID: isUserID, Now: s.Clock.Now, Log: s.App.Log, Pause: s.Clock.Sleep}, nil, client, nil)
+	return nil
+}
+
+// localAWS is what the clients of the simulated services have in common.
+func localAWS() aws.Config {
+	return aws.Config{HTTPClient: simrun.Client(), Region: Region, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
+}
+
 // load reads the machines with the substitutions that the deployment would
 // make.
 func (s *System) load(histories int64) error {
@@ -203,6 +254,7 @@ func (s *System) load(histories int64) error {
 		statemachines.ObserveEndpointArn: functionARN("observe-endpoint"), statemachines.DrainEndpointArn: functionARN("drain-endpoint"),
 		statemachines.WatchMachineArn: machineARN(statemachines.Watch), statemachines.DrainMachineArn: machineARN(statemachines.Drain),
 		statemachines.RestartSessionArn: functionARN("restart-session"), statemachines.PreflightArn: functionARN("preflight"),
+		statemachines.MoveNotebookArn: functionARN("move-notebook"),
 	}
 	s.machines, s.definitions = map[string]*asl.Machine{}, map[string]string{}
 	for _, name := range statemachines.Names() {
@@ -250,7 +302,9 @@ func (s *System) functions() {
 		"drain-endpoint":   edge.DrainEndpoint(s.App),
 		"run-effects":      edge.RunEffects(s.App, s.decodeEntry),
 		"restart-session":  edge.RestartSession(s.App),
+		"console":          console.Gateway(console.New(s.App, console.Site{Account: Account, Region: Region}).Handler(), console.Roles{}),
 		"preflight":        edge.Preflight(s.preflight().Check, inbound.ParseRun),
+		"move-notebook":    edge.MoveNotebook(s.App, edge.Moves{Parse: inbound.ParseMove, Like: notebook.Like, Judge: notebook.Judge}),
 	} {
 		s.handlers[name] = lambda.NewHandler(h)
 	}
@@ -262,7 +316,12 @@ func (s *System) call(ctx context.Context, function string, payload []byte) ([]b
 	if !ok {
 		return nil, fmt.Errorf("there is no function %s", function)
 	}
-	return h.Invoke(ctx, payload)
+	r, broken := s.Troubles.of(function)
+	if !broken {
+		r.out, r.err = h.Invoke(ctx, payload)
+	}
+	s.invoked(function, r.err)
+	return r.out, r.err
 }
 
 // streamLag is how long a change takes from the table to run-effects.
@@ -274,13 +333,18 @@ func (s *System) streamed(e app.Entry) {
 	s.stream.Store(id, e)
 	s.Clock.Go(func() {
 		ctx := context.Background()
-		if s.Clock.Sleep(ctx, streamLag) != nil {
+		since := s.Clock.Now()
+		if s.Clock.Sleep(ctx, streamLag+time.Duration(s.Troubles.lag.Load())) != nil {
 			return
 		}
-		payload, err := json.Marshal(events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{{EventID: id, EventName: "INSERT"}}})
+		batch := events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{{EventID: id, EventName: "INSERT"}}}
+		s.aged(batch, since)
+		payload, err := json.Marshal(batch)
 		if err == nil {
-			// What fails here stays unfinished, and the sweep drives it again.
-			_, _ = s.call(ctx, "run-effects", payload)
+			_, err = s.call(ctx, panel.Streamed, payload)
+		}
+		if err != nil {
+			s.bus.shelf.fail(panel.Streamed) // it stays unfinished, and the sweep drives it again
 		}
 		s.stream.Delete(id)
 	})
@@ -302,8 +366,12 @@ func (s *System) Start() {
 	s.Clock.Go(func() {
 		ctx := context.Background()
 		for {
-			if _, err := s.call(ctx, "on-schedule", []byte(`{}`)); err != nil {
-				s.App.Log.Warn("on-schedule", "error", err.Error())
+			s.sample()
+			if !s.Troubles.silent.Load() {
+				if _, err := s.call(ctx, panel.Scheduled, []byte(`{}`)); err != nil {
+					s.bus.shelf.fail(panel.Scheduled)
+					s.App.Log.Warn("on-schedule", "error", err.Error())
+				}
 			}
 			if s.Clock.Sleep(ctx, cadence.Sweep) != nil {
 				return
@@ -319,6 +387,7 @@ func (s *System) Put(body []byte) error {
 		Source string `json:"source"`
 	}
 	_ = json.Unmarshal(body, &e) // put says what is wrong with it
+	s.matched(body)
 	return s.bus.put(body, e.Source == "nightshift")
 }
 
@@ -346,9 +415,16 @@ func (s *System) Execution(arn string) (*asl.Execution, error) { return s.runner
 // Abort stops an execution, as StopExecution does.
 func (s *System) Abort(arn string) error { return s.runner.Stop(arn, "Aborted", "stopped by its user") }
 
+// LoseExecutions says whether the events of executions that end are lost on the way.
+func (s *System) LoseExecutions(lost bool) { s.statesLost.Store(lost) }
+
 // executionEnded says on the default bus what Step Functions says of an
 // execution that ended.
 func (s *System) executionEnded(e *asl.Execution) {
+	s.ended(e)
+	if s.statesLost.Load() {
+		return
+	}
 	name, cause := e.Failure()
 	body, err := json.Marshal(map[string]any{
 		"version": "0", "id": "states-" + e.Name() + "-" + string(e.Status()), "detail-type": "Step Functions Execution Status Change", "source": "aws.states",
@@ -399,7 +475,9 @@ func (s *System) engines() (map[string]app.Engine, error) {
 	}
 	s.EMR = emrcontainerssim.New(s.Clock, emrConfig)
 	s.SageMaker = sagemakersim.New(s.Clock, sagemakersim.Config{Account: Account, Region: Region, Pipelines: []sagemakersim.Pipeline{Pipeline}})
-	notebooks := emrnotebooksim.Config{Account: Account, Region: Region, Clusters: []emrnotebooksim.Cluster{{ID: NotebookCluster}}}
+	notebooks := emrnotebooksim.Config{Account: Account, Region: Region, Clusters: []emrnotebooksim.Cluster{
+		{ID: NotebookCluster, Subnet: Subnets[0]}, {ID: SecondCluster, Subnet: Subnets[1]}, {ID: ForeignCluster, Subnet: OtherSubnet},
+	}}
 	if s.persistent {
 		notebooks.Series = s.since.Unix()
 	}
@@ -407,21 +485,22 @@ func (s *System) engines() (map[string]app.Engine, error) {
 	for _, endpoint := range []string{Livy, LivyOld} {
 		s.Livy[endpoint] = livysim.New(s.Clock, livysim.Config{SkipBusy: true})
 	}
-	s.EC2 = vpcsim.New(Network())
-	for endpoint, h := range map[string]http.Handler{ec2: s.EC2, EMROnEKS: s.EMR, SageMaker: s.SageMaker, EMRNotebook: s.Notebooks, Livy: s.Livy[Livy], LivyOld: s.Livy[LivyOld]} {
+	s.EC2, s.S3 = vpcsim.New(Network()), s3sim.New()
+	for endpoint, h := range map[string]http.Handler{ec2: s.EC2, s3: s.S3, EMROnEKS: s.EMR, SageMaker: s.SageMaker, EMRNotebook: s.Notebooks, Livy: s.Livy[Livy], LivyOld: s.Livy[LivyOld]} {
 		url, err := s.serve(h)
 		if err != nil {
 			return nil, err
 		}
 		s.URLs[endpoint] = url
 	}
-	conf := aws.Config{HTTPClient: simrun.Client(), Region: Region, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
+	conf := localAWS()
 	s.emr = emrapi.NewFromConfig(conf, func(o *emrapi.Options) { o.BaseEndpoint = aws.String(s.URLs[EMROnEKS]); o.Retryer = aws.NopRetryer{} })
 	sm := sagemakerapi.NewFromConfig(conf, func(o *sagemakerapi.Options) {
 		o.BaseEndpoint = aws.String(s.URLs[SageMaker])
 		o.Retryer = aws.NopRetryer{}
 	})
-	nb := notebookapi.NewFromConfig(conf, func(o *notebookapi.Options) {
+	s.network = s.ec2Client()
+	s.clusters = notebookapi.NewFromConfig(conf, func(o *notebookapi.Options) {
 		o.BaseEndpoint = aws.String(s.URLs[EMRNotebook])
 		o.Retryer = aws.NopRetryer{}
 	})
@@ -432,7 +511,7 @@ func (s *System) engines() (map[string]app.Engine, error) {
 	return map[string]app.Engine{
 		"emr-containers": emrcontainers.New(s.emr, Account, Region, s.Clock.Now),
 		"sagemaker":      sagemaker.New(sm, Account, Region, s.Clock.Now),
-		"emr-notebook":   emrnotebook.New(nb, Account, Region, s.Clock.Now),
+		"emr-notebook":   emrnotebook.New(s.clusters, Account, Region, s.Clock.Now),
 		"livy":           clusters,
 	}, nil
 }
@@ -513,6 +592,9 @@ func (s *System) Defaults() error {
 	s.Directory.SetFacts(EMROnEKS, "", on)
 	s.Directory.SetFacts(SageMaker, "", classic)
 	s.Directory.SetFacts(EMRNotebook, "", on)
+	for _, name := range []string{"ana", "ben", "chloe", "dora"} {
+		s.Directory.SetName(name, userPrefix+name)
+	}
 	policy, err := s.Store.Policy(context.Background())
 	if err != nil || policy.Version > 0 {
 		return err // an earlier system on these records has set it

@@ -4,6 +4,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	ec2api "github.com/aws/aws-sdk-go-v2/service/ec2"
+	s3api "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"nightshift/internal/engine/sagemaker"
 	"nightshift/internal/engine/simrun"
@@ -11,14 +12,19 @@ import (
 	"nightshift/internal/vpc"
 )
 
-// ec2 is where the simulated network is found among the URLs; it is no endpoint
-// of runs.
-const ec2 = "ec2"
+// Where the simulated network and the simulated S3 are found among the URLs; they
+// are no endpoints of runs.
+const (
+	ec2 = "ec2"
+	s3  = "s3"
+)
 
 // What a job in the simulated VPC names.
 var (
 	Subnets       = []string{"subnet-0a1b2c3d4e5f60001", "subnet-0a1b2c3d4e5f60002"}
 	SecurityGroup = "sg-0a1b2c3d4e5f60001"
+	// OtherSubnet is in another VPC.
+	OtherSubnet = "subnet-0f9e8d7c6b5a40001"
 )
 
 // Network is the simulated VPC as it should be: two private subnets of 59 free
@@ -35,7 +41,8 @@ func Network() network.Facts {
 			network.ACLRule{Number: 32767, Egress: egress, Protocol: "-1", CIDR: "0.0.0.0/0"})
 	}
 	return network.Facts{
-		Subnets:   []network.Subnet{{ID: Subnets[0], VPC: vpcID, Zone: Region + "a", Free: 59}, {ID: Subnets[1], VPC: vpcID, Zone: Region + "b", Free: 59}},
+		Subnets: []network.Subnet{{ID: Subnets[0], VPC: vpcID, Zone: Region + "a", Free: 59}, {ID: Subnets[1], VPC: vpcID, Zone: Region + "b", Free: 59},
+			{ID: OtherSubnet, VPC: "vpc-0f9e8d7c6b5a40001", Zone: Region + "a", Free: 251}},
 		Groups:    []network.Group{{ID: SecurityGroup, VPC: vpcID, Ingress: []network.Rule{all}, Egress: []network.Rule{all, web}}},
 		VPCs:      []network.VPC{{ID: vpcID, DNSSupport: true, DNSHostname: true}},
 		Tables:    []network.Table{{ID: "rtb-0a1b2c3d4e5f60001", VPC: vpcID, Main: true}, {ID: "rtb-0a1b2c3d4e5f60002", VPC: vpcID, Subnets: Subnets, Routes: routes}},
@@ -44,11 +51,23 @@ func Network() network.Facts {
 	}
 }
 
-// preflight checks jobs against the simulated network, through EC2's own client.
-func (s *System) preflight() *vpc.Preflight {
-	api := ec2api.New(ec2api.Options{
+// ec2Client speaks to the simulated network.
+func (s *System) ec2Client() *ec2api.Client {
+	return ec2api.New(ec2api.Options{
 		HTTPClient: simrun.Client(), Region: Region, BaseEndpoint: aws.String(s.URLs[ec2]), Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
-	return &vpc.Preflight{EC2: map[string]vpc.API{SageMaker: api}, Sessions: s.Store, JobName: sagemaker.JobName}
+}
+
+// s3Client speaks to the simulated S3.
+func (s *System) s3Client() *s3api.Client {
+	return s3api.New(s3api.Options{
+		HTTPClient: simrun.Client(), Region: Region, BaseEndpoint: aws.String(s.URLs[s3]), Retryer: aws.NopRetryer{}, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+	})
+}
+
+// preflight checks jobs against the simulated network, through EC2's own client.
+func (s *System) preflight() *vpc.Preflight {
+	return &vpc.Preflight{EC2: map[string]vpc.API{SageMaker: s.network}, Sessions: s.Store, Reserve: s.App.Reserve, JobName: sagemaker.JobName}
 }

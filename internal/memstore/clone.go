@@ -16,6 +16,29 @@ func cloneSession(s session.Session) session.Session {
 	return s
 }
 
+// cloneSessions are copies of many; what their lists hold stands in one array, for a
+// page of sessions is read some hundred times for each one that is written.
+func cloneSessions(from []*session.Session) []session.Session {
+	texts := 0
+	for _, s := range from {
+		texts += len(s.Why) + len(s.Recent)
+	}
+	all, out := make([]string, 0, texts), make([]session.Session, len(from))
+	part := func(list []string) []string {
+		if list == nil {
+			return nil
+		}
+		n := len(all)
+		all = append(all, list...)
+		return all[n:len(all):len(all)]
+	}
+	for i, s := range from {
+		out[i] = *s
+		out[i].Why, out[i].Recent = part(s.Why), part(s.Recent)
+	}
+	return out
+}
+
 func cloneEntry(e app.Entry) app.Entry {
 	e.Effects = slices.Clone(e.Effects)
 	return e

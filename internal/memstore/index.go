@@ -33,6 +33,8 @@ type indexes struct {
 	pending    *sorted[string]
 	registry   *sorted[app.Endpoint]
 	parked     *sorted[app.Parked]
+	notebooks  *sorted[app.Notebook]
+	moves      *sorted[app.Notebook]
 }
 
 func newIndexes() *indexes {
@@ -48,6 +50,8 @@ func newIndexes() *indexes {
 		pending:    newSorted[string](ascending),
 		registry:   newSorted[app.Endpoint](ascending),
 		parked:     newSorted[app.Parked](descending),
+		notebooks:  newSorted[app.Notebook](ascending),
+		moves:      newSorted[app.Notebook](ascending),
 	}
 }
 
@@ -81,11 +85,12 @@ func (c *changes) Pop() any {
 
 // write makes a change, now or after the lag. Changes of one thing never
 // overtake each other.
-func (x *indexes) write(thing string, apply func()) {
+func (x *indexes) write(kind, id string, apply func()) {
 	if x.now == nil {
 		apply()
 		return
 	}
+	thing := kind + id
 	at := x.now().Add(x.lag())
 	if last, ok := x.last[thing]; ok && at.Before(last) {
 		at = last
@@ -114,7 +119,7 @@ func (x *indexes) settle() {
 type shown = atomic.Pointer[session.Session]
 
 func (x *indexes) session(s *session.Session) {
-	x.write("S#"+s.ID, func() { x.showSession(s) })
+	x.write("S#", s.ID, func() { x.showSession(s) })
 }
 
 func (x *indexes) showSession(s *session.Session) {
@@ -123,7 +128,7 @@ func (x *indexes) showSession(s *session.Session) {
 	if row == nil {
 		row = &shown{}
 		x.visible[s.ID] = row
-		x.list.put(k, row)
+		x.list.put(keyOf(s.RecordedAt, s.ID), row)
 	} else {
 		old = row.Load()
 	}
@@ -171,7 +176,7 @@ const zeros = "00000000000000000000"
 func (x *indexes) entry(e *app.Entry) {
 	version := strconv.FormatInt(e.Version, 10)
 	id := e.SessionID + "#" + zeros[:max(0, len(zeros)-len(version))] + version
-	x.write("H#"+id, func() {
+	x.write("H#", id, func() {
 		if e.Changes() {
 			x.changes.put(keyOf(e.At, id), e)
 		}
@@ -185,7 +190,7 @@ func (x *indexes) entry(e *app.Entry) {
 
 func (x *indexes) facts(u session.UserFacts) {
 	pending, since := len(u.Pending) > 0, u.PendingSince
-	x.write("U#"+u.User, func() {
+	x.write("U#", u.User, func() {
 		if !pending {
 			x.pending.drop(u.User)
 			return
@@ -195,11 +200,11 @@ func (x *indexes) facts(u session.UserFacts) {
 }
 
 func (x *indexes) endpoint(e app.Endpoint) {
-	x.write("E#"+e.ID, func() { x.registry.put(keyOf(time.Time{}, e.ID), e) })
+	x.write("E#", e.ID, func() { x.registry.put(keyOf(time.Time{}, e.ID), e) })
 }
 
 func (x *indexes) park(p app.Parked) {
-	x.write("P#"+p.ID, func() { x.parked.put(keyOf(p.At, p.ID), p) })
+	x.write("P#", p.ID, func() { x.parked.put(keyOf(p.At, p.ID), p) })
 }
 
 // cursor is where a page ended.
@@ -267,12 +272,13 @@ func page[V any](ctx context.Context, s *Store, op, index, from string, rows fun
 	return out, next, nil
 }
 
-func sessionPage(found []*shown, next string, err error) (app.Page, error) {
-	p := app.Page{Next: next, Sessions: make([]session.Session, len(found))}
+// sessionPage is a page as it is now; it is fresh where the indexes do not lag.
+func (s *Store) sessionPage(found []*shown, next string, err error) (app.Page, error) {
+	from := make([]*session.Session, len(found))
 	for i, f := range found {
-		p.Sessions[i] = cloneSession(*f.Load())
+		from[i] = f.Load()
 	}
-	return p, err
+	return app.Page{Next: next, Sessions: cloneSessions(from), Fresh: s.index.now == nil}, err
 }
 
 // OfUser implements app.Store: oldest first.
@@ -281,7 +287,7 @@ func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error)
 	if err := checkID(op, "user", user); err != nil {
 		return app.Page{}, err
 	}
-	return sessionPage(page(ctx, s, op, "user", from, func() *sorted[*shown] { return s.index.users[user] }, nil))
+	return s.sessionPage(page(ctx, s, op, "user", from, func() *sorted[*shown] { return s.index.users[user] }, nil))
 }
 
 // OfEndpoint implements app.Store: oldest first.
@@ -290,23 +296,23 @@ func (s *Store) OfEndpoint(ctx context.Context, endpoint, from string) (app.Page
 	if err := checkID(op, "endpoint", endpoint); err != nil {
 		return app.Page{}, err
 	}
-	return sessionPage(page(ctx, s, op, "endpoint", from, func() *sorted[*shown] { return s.index.endpoints[endpoint] }, nil))
+	return s.sessionPage(page(ctx, s, op, "endpoint", from, func() *sorted[*shown] { return s.index.endpoints[endpoint] }, nil))
 }
 
 // Due implements app.Store: earliest first over all pages.
 func (s *Store) Due(ctx context.Context, now time.Time, from string) (app.Page, error) {
 	const op = "memstore: list sessions due"
 	bound := keyOf(now, "")
-	return sessionPage(page(ctx, s, op, "due", from, func() *sorted[*shown] { return s.index.due }, func(k key) bool {
+	return s.sessionPage(page(ctx, s, op, "due", from, func() *sorted[*shown] { return s.index.due }, func(k key) bool {
 		k.id = ""
 		return ascending(k, bound) <= 0
 	}))
 }
 
-// List implements app.Store: newest opening first.
+// List implements app.Store: newest record first.
 func (s *Store) List(ctx context.Context, from string) (app.Page, error) {
 	const op = "memstore: list sessions"
-	return sessionPage(page(ctx, s, op, "list", from, func() *sorted[*shown] { return s.index.list }, nil))
+	return s.sessionPage(page(ctx, s, op, "list", from, func() *sorted[*shown] { return s.index.list }, nil))
 }
 
 // Unfinished implements app.Store: oldest first. An entry without effects is

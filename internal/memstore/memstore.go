@@ -41,7 +41,9 @@ type Store struct {
 	samples   map[string]*sample
 	marks     map[string]time.Time
 	anchors   []proof.Anchor // by number, from 1 on
-	reads     int64          // batch reads so far
+	notebooks map[string]app.Notebook
+	ledgers   map[string]app.Ledger
+	reads     int64 // batch reads so far
 
 	index    *indexes
 	pageSize int
@@ -54,6 +56,7 @@ type record struct {
 	state   *session.Session
 	entries []*app.Entry
 	read    int64 // number of the batch read that gave it last
+	out     queue // entries on their way to the subscribers
 }
 
 type sample struct {
@@ -90,6 +93,8 @@ func New(opts ...Option) *Store {
 		parked:    map[string]bool{},
 		samples:   map[string]*sample{},
 		marks:     map[string]time.Time{},
+		notebooks: map[string]app.Notebook{},
+		ledgers:   map[string]app.Ledger{},
 		index:     newIndexes(),
 		pageSize:  DefaultPageSize,
 	}
@@ -112,21 +117,21 @@ func (s *Store) Open(ctx context.Context, o app.Opening) error {
 	if o.Session.Version != 1 {
 		return fault.Newf(op, fault.Invalid, "version is %d; an opening makes version 1", o.Session.Version)
 	}
-	err, written := s.open(o)
-	if written {
-		s.out.deliver(o.Session.ID)
+	written, err := s.open(o)
+	if written != nil {
+		s.out.deliver(&written.out)
 	}
 	return err
 }
 
-func (s *Store) open(o app.Opening) (err error, written bool) {
+func (s *Store) open(o app.Opening) (written *record, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id, run := o.Session.ID, o.Session.Run.Ref()
 	conflict := &app.OpenConflict{}
 	if r, ok := s.sessions[id]; ok {
 		if r.entries[0].Hash == o.Entry.Hash {
-			return nil, false
+			return nil, nil
 		}
 		conflict.Exists = true
 	}
@@ -135,14 +140,15 @@ func (s *Store) open(o app.Opening) (err error, written bool) {
 	}
 	conflict.User = s.users[o.Session.User].Version != o.UserVersion
 	if *conflict != (app.OpenConflict{}) {
-		return conflict, false
+		return nil, conflict
 	}
 	if run.ID != "" {
 		s.claims[run] = id
 	}
-	s.sessions[id] = &record{}
-	s.write(s.sessions[id], o.Session, o.Entry)
-	return nil, true
+	written = &record{}
+	s.sessions[id] = written
+	s.write(written, o.Session, o.Entry)
+	return written, nil
 }
 
 // write appends a version. It must be called with the lock held.
@@ -152,7 +158,7 @@ func (s *Store) write(r *record, state session.Session, entry app.Entry) {
 	r.entries = append(r.entries, &entry)
 	s.index.session(&state)
 	s.index.entry(&entry)
-	s.out.push(entry)
+	s.out.push(&r.out, &entry)
 }
 
 // Session implements app.Store.
@@ -179,17 +185,17 @@ func (s *Store) Sessions(ctx context.Context, ids []string) ([]session.Session, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reads++
-	out := make([]session.Session, 0, len(ids))
+	found := make([]*session.Session, 0, len(ids))
 	for _, id := range ids {
 		if err := checkID(op, "session id", id); err != nil {
 			return nil, err
 		}
 		if r := s.sessions[id]; r != nil && r.read != s.reads {
 			r.read = s.reads
-			out = append(out, cloneSession(*r.state))
+			found = append(found, r.state)
 		}
 	}
-	return out, nil
+	return cloneSessions(found), nil
 }
 
 // Commit implements app.Store. A repetition with the same content (the entry's
@@ -208,38 +214,38 @@ func (s *Store) Commit(ctx context.Context, c app.Commit) error {
 	if c.Claim && c.Next.Run.ID == "" {
 		return fault.Newf(op, fault.Invalid, "run id is empty; there is nothing to claim")
 	}
-	err, written := s.commit(op, c)
-	if written {
-		s.out.deliver(c.Next.ID)
+	written, err := s.commit(op, c)
+	if written != nil {
+		s.out.deliver(&written.out)
 	}
 	return err
 }
 
-func (s *Store) commit(op string, c app.Commit) (err error, written bool) {
+func (s *Store) commit(op string, c app.Commit) (written *record, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id, run := c.Next.ID, c.Next.Run.Ref()
 	r, ok := s.sessions[id]
 	if !ok {
-		return fault.Newf(op, fault.NotFound, "there is no session %q", id), false
+		return nil, fault.Newf(op, fault.NotFound, "there is no session %q", id)
 	}
 	if r.state.Version != c.Next.Version-1 {
 		if r.repeats(c.Entry) {
-			return nil, false
+			return nil, nil
 		}
-		return fault.Newf(op, fault.Conflict, "session %q is at version %d, not at %d", id, r.state.Version, c.Next.Version-1), false
+		return nil, fault.Newf(op, fault.Conflict, "session %q is at version %d, not at %d", id, r.state.Version, c.Next.Version-1)
 	}
 	if field := thawed(*r.state, c.Next); field != "" {
-		return fault.Newf(op, fault.Invalid, "session %q: %s is frozen at opening and differs", id, field), false
+		return nil, fault.Newf(op, fault.Invalid, "session %q: %s is frozen at opening and differs", id, field)
 	}
 	if c.Claim {
 		if owner, ok := s.claims[run]; ok && owner != id {
-			return fault.Newf(op, fault.Conflict, "the run %q of %q belongs to session %q", run.ID, run.Endpoint, owner), false
+			return nil, fault.Newf(op, fault.Conflict, "the run %q of %q belongs to session %q", run.ID, run.Endpoint, owner)
 		}
 		s.claims[run] = id
 	}
 	s.write(r, c.Next, c.Entry)
-	return nil, true
+	return r, nil
 }
 
 // repeats says whether the entry was written before, as it is.

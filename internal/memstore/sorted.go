@@ -24,8 +24,9 @@ func ascending(a, b key) int {
 func descending(a, b key) int { return ascending(b, a) }
 
 // chunkMax bounds a chunk of sorted; a fuller one is split, so that an insert
-// moves few rows however many there are.
-const chunkMax = 512
+// moves few rows however many there are: about as many as there are chunks of
+// 20,000 rows.
+const chunkMax = 128
 
 type row[V any] struct {
 	key   key

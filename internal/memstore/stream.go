@@ -11,8 +11,12 @@ import (
 type stream struct {
 	mu          sync.Mutex
 	subscribers []func(app.Entry)
-	waiting     map[string][]app.Entry // by session
-	delivering  map[string]bool        // by session: somebody is at it
+}
+
+// queue is what of one session is still to be delivered.
+type queue struct {
+	waiting    []*app.Entry
+	delivering bool // somebody is at it
 }
 
 // Subscribe lets f have each entry committed from now on, after its commit and
@@ -26,37 +30,32 @@ func (s *Store) Subscribe(f func(app.Entry)) {
 	s.out.subscribers = append(s.out.subscribers[:len(s.out.subscribers):len(s.out.subscribers)], f)
 }
 
-// push queues an entry. It is called with the store's lock held, which makes
-// the queue's order the commits' order.
-func (o *stream) push(e app.Entry) {
+// push queues an entry, which nobody changes. It is called with the store's lock
+// held, which makes the queue's order the commits' order.
+func (o *stream) push(q *queue, e *app.Entry) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.subscribers) == 0 {
-		return
+	if len(o.subscribers) > 0 {
+		q.waiting = append(q.waiting, e)
 	}
-	if o.waiting == nil {
-		o.waiting, o.delivering = map[string][]app.Entry{}, map[string]bool{}
-	}
-	o.waiting[e.SessionID] = append(o.waiting[e.SessionID], e)
 }
 
-// deliver empties the session's queue.
-func (o *stream) deliver(id string) {
+// deliver empties a session's queue.
+func (o *stream) deliver(q *queue) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.delivering[id] {
+	if q.delivering {
 		return
 	}
-	for len(o.waiting[id]) > 0 {
-		o.delivering[id] = true
-		e, subscribers := o.waiting[id][0], o.subscribers
-		o.waiting[id] = o.waiting[id][1:]
+	for len(q.waiting) > 0 {
+		q.delivering = true
+		e, subscribers := q.waiting[0], o.subscribers
+		q.waiting = q.waiting[1:]
 		o.mu.Unlock()
 		for _, f := range subscribers {
-			f(cloneEntry(e))
+			f(cloneEntry(*e))
 		}
 		o.mu.Lock()
 	}
-	delete(o.waiting, id)
-	delete(o.delivering, id)
+	q.waiting, q.delivering = nil, false
 }

@@ -40,7 +40,7 @@ type Facts struct {
 	Endpoints []Endpoint // VPC endpoints there
 	ACLs      []ACL      // network ACLs of the subnets
 	// Planned are instances of jobs already admitted whose addresses may not be
-	// taken yet, over the same subnets.
+	// taken yet, over the same subnets; less than 0: nobody has counted them.
 	Planned int
 	// Failed says why something could not be read, by what: "subnets", "groups",
 	// "vpcs", "tables", "endpoints", "acls".
@@ -138,7 +138,7 @@ func (f Facts) unread(check, what string) finding.Finding {
 	if why == "" {
 		why = "it was not read"
 	}
-	return finding.Finding{Check: check, Result: finding.Unknown, Where: what, What: "It cannot be told: " + why + ".", Fix: "Allow the function to read it, and try again."}
+	return finding.Finding{Check: check, Result: finding.Unknown, Where: what, What: "It cannot be told: " + strings.TrimSuffix(why, ".") + ".", Fix: "Allow it to be read, and try again."}
 }
 
 func asked(j Job) []finding.Finding {
@@ -214,9 +214,13 @@ func addresses(j Job, f Facts) finding.Finding {
 	for _, s := range f.used(j) {
 		free += s.Free
 	}
-	need, planned := AddressesEach*max(j.Instances, 0), AddressesEach*f.Planned
+	need, planned := AddressesEach*max(j.Instances, 0), AddressesEach*max(f.Planned, 0)
 	where := strings.Join(j.Subnets, " ")
-	said := fmt.Sprintf("%d addresses are free; the job needs %d (%d for each of %d instances), jobs already admitted %d.", free, need, AddressesEach, j.Instances, planned)
+	others := fmt.Sprintf("jobs already admitted %d", planned)
+	if f.Planned < 0 {
+		others = "those of jobs already admitted are not counted here"
+	}
+	said := fmt.Sprintf("%d addresses are free; the job needs %d (%d for each of %d instances), %s.", free, need, AddressesEach, j.Instances, others)
 	if free < need+planned {
 		return failed("free-addresses", where, said, "Add a subnet of the same VPC, use a larger one, ask for fewer instances, or wait until other jobs have ended.")
 	}
@@ -370,4 +374,36 @@ func (a ACL) lets(out bool, port int) bool {
 		}
 	}
 	return false
+}
+
+// Services judges whether a job reaches other services of AWS than S3 (S6.3): by
+// a way out of the VPC, or by an interface endpoint for each. What a job's code
+// calls nobody knows before it runs, so that what is missing is a warning. The
+// names are those of the endpoints' services, "sts".
+func Services(j Job, f Facts, names ...string) []finding.Finding {
+	const check = "other-services"
+	if f.Subnets == nil || f.Tables == nil || f.Endpoints == nil {
+		return []finding.Finding{f.unread(check, missing(f.Subnets == nil, "subnets", missing(f.Tables == nil, "tables", "endpoints")))}
+	}
+	var all []finding.Finding
+	for _, s := range f.used(j) {
+		t, _ := f.table(s)
+		i := slices.IndexFunc(t.Routes, func(r Route) bool { return r.To == "0.0.0.0/0" && !r.Blackhole && r.Target != "local" })
+		without := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+			return slices.ContainsFunc(f.Endpoints, func(e Endpoint) bool {
+				return e.VPC == s.VPC && !e.Gateway && e.Available && strings.HasSuffix(e.Service, "."+name)
+			})
+		})
+		switch {
+		case i >= 0:
+			all = append(all, ok(check, s.ID, "Other services are reached by "+t.Routes[i].Target+"."))
+		case len(without) == 0:
+			all = append(all, ok(check, s.ID, "Other services are reached by interface endpoints."))
+		default:
+			all = append(all, finding.Finding{Check: check, Result: finding.Warning, Where: s.ID,
+				What: "There is no way out of the VPC, and no interface endpoint for " + strings.Join(without, ", ") + ": code that calls them waits until it times out.",
+				Fix:  "Make interface endpoints for what the job's code calls, or a route to a NAT gateway."})
+		}
+	}
+	return all
 }

@@ -61,8 +61,8 @@ func arns(account string, kinds ...string) []string {
 }
 
 // OwnPolicy lets the users of an account see, start, stop, edit and delete their
-// own notebooks and nobody else's; it forces the owner's tag at creation and
-// forbids to change it (S5.2). Tagging is denied explicitly, as some other policy
+// own notebooks and nobody else's, on clusters that no other policy denies them; it
+// forces the owner's tag at creation and forbids to change it (S5.2). Tagging is denied explicitly, as some other policy
 // may allow it: who may set the tag could take any notebook over.
 func OwnPolicy(account string) Policy {
 	notebooks := arns(account, "editor", "notebook-execution")
@@ -71,8 +71,9 @@ func OwnPolicy(account string) Policy {
 		{"OwnNotebooks", "Allow", []string{
 			"elasticmapreduce:DescribeEditor", "elasticmapreduce:StartEditor", "elasticmapreduce:StopEditor", "elasticmapreduce:DeleteEditor",
 			"elasticmapreduce:OpenEditorInConsole", "elasticmapreduce:AttachEditor", "elasticmapreduce:DetachEditor", "elasticmapreduce:UpdateEditor",
-			"elasticmapreduce:DescribeNotebookExecution", "elasticmapreduce:StopNotebookExecution",
+			"elasticmapreduce:DescribeNotebookExecution", "elasticmapreduce:StartNotebookExecution", "elasticmapreduce:StopNotebookExecution",
 		}, notebooks, mine},
+		{"OnClusters", "Allow", []string{"elasticmapreduce:StartEditor", "elasticmapreduce:AttachEditor", "elasticmapreduce:StartNotebookExecution"}, arns(account, "cluster"), nil},
 		{"CreateAsOneself", "Allow", []string{"elasticmapreduce:CreateEditor", "elasticmapreduce:AddTags"}, notebooks,
 			conditions("StringEquals", requestTag(TagCreator), self)},
 		{"ListNotebooks", "Allow", []string{"elasticmapreduce:ListEditors", "elasticmapreduce:ListNotebookExecutions"}, []string{"*"}, nil},
@@ -88,9 +89,12 @@ func OwnPolicy(account string) Policy {
 // DepartmentPolicy binds a notebook's department to a cluster's cost-center: a
 // notebook starts only where both are the department of the user's own principal
 // tag (S5.2). StartEditor and StartNotebookExecution are authorized on the
-// notebook and on the cluster; both must be allowed.
+// notebook and on the cluster; both must be allowed. Who creates a notebook may give
+// it their own department only; later neither tag changes: who could tag a cluster
+// could take it over.
 func DepartmentPolicy(account string) Policy {
 	start := []string{"elasticmapreduce:StartEditor", "elasticmapreduce:StartNotebookExecution"}
+	retag := []string{"elasticmapreduce:AddTags", "elasticmapreduce:RemoveTags"}
 	department := "${aws:PrincipalTag/" + TagDepartment + "}"
 	return Policy{"2012-10-17", []Statement{
 		{"NotebookOfDepartment", "Allow", start, arns(account, "editor"), map[string]map[string][]string{
@@ -98,8 +102,11 @@ func DepartmentPolicy(account string) Policy {
 		{"ClusterOfDepartment", "Allow", start, arns(account, "cluster"), conditions("StringEquals", resourceTag(TagCostCenter), department)},
 		{"NoOtherCluster", "Deny", start, arns(account, "cluster"), conditions("StringNotEquals", resourceTag(TagCostCenter), department)},
 		{"NoOtherNotebook", "Deny", start, arns(account, "editor"), conditions("StringNotEquals", resourceTag(TagDepartment), department)},
-		{"DepartmentStays", "Deny", []string{"elasticmapreduce:AddTags", "elasticmapreduce:RemoveTags"}, arns(account, "editor", "cluster"),
-			conditions("ForAnyValue:StringEqualsIgnoreCase", "aws:TagKeys", TagDepartment, TagCostCenter)},
+		{"NoOtherDepartment", "Deny", []string{"elasticmapreduce:CreateEditor", "elasticmapreduce:AddTags"}, arns(account, "editor"), map[string]map[string][]string{
+			"StringNotEquals": {requestTag(TagDepartment): {department}}, "Null": {requestTag(TagDepartment): {"false"}}}},
+		{"DepartmentStays", "Deny", retag, arns(account, "editor"), map[string]map[string][]string{
+			"ForAnyValue:StringEqualsIgnoreCase": {"aws:TagKeys": {TagDepartment}}, "Null": {resourceTag(TagDepartment): {"false"}}}},
+		{"CostCenterStays", "Deny", retag, arns(account, "cluster"), conditions("ForAnyValue:StringEqualsIgnoreCase", "aws:TagKeys", TagDepartment, TagCostCenter)},
 	}}
 }
 

@@ -62,6 +62,21 @@ func TestS5_2Policies(t *testing.T) {
 		{"take the tag off in another case", "RemoveTags", tags("CreatorUserID", ""), []resource{anas}, []Policy{own, all}, false},
 		{"another tag on one's own", "AddTags", tags("colour", "red"), []resource{anas}, []Policy{own, all}, true},
 
+		{"start one's own", "StartEditor", nil, []resource{anas, cluster()}, []Policy{own}, true},
+		{"start another's", "StartEditor", nil, []resource{bos, cluster()}, []Policy{own, all}, false},
+		{"start an untagged one", "StartEditor", nil, []resource{editor(), cluster()}, []Policy{own}, false},
+		{"execute one's own as oneself", "StartNotebookExecution", tags(TagCreator, ana), []resource{anas, cluster()}, []Policy{own}, true},
+		{"execute one's own without the tag", "StartNotebookExecution", nil, []resource{anas, cluster()}, []Policy{own, all}, false},
+		{"execute another's", "StartNotebookExecution", tags(TagCreator, ana), []resource{bos, cluster()}, []Policy{own, all}, false},
+
+		{"create in one's department", "CreateEditor", tags(TagCreator, ana, TagDepartment, "risk"), []resource{editor()}, []Policy{own, dep}, true},
+		{"create in another department", "CreateEditor", tags(TagCreator, ana, TagDepartment, "sales"), []resource{editor()}, []Policy{own, dep, all}, false},
+		{"tag with one's department at creation", "AddTags", tags(TagCreator, ana, TagDepartment, "risk"), []resource{editor()}, []Policy{own, dep}, true},
+		{"tag with another department at creation", "AddTags", tags(TagCreator, ana, TagDepartment, "sales"), []resource{editor()}, []Policy{own, dep, all}, false},
+		{"take the department off", "RemoveTags", tags(TagDepartment, ""), []resource{anas}, []Policy{own, dep, all}, false},
+		{"take an untagged cluster for one's cost center", "AddTags", tags(TagCostCenter, "risk"), []resource{cluster()}, []Policy{own, dep, all}, false},
+		{"take the cost center off", "RemoveTags", tags("Cost-Center", ""), []resource{cluster(TagCostCenter, "sales")}, []Policy{own, dep, all}, false},
+
 		{"start in one's department", "StartEditor", nil, []resource{anas, cluster(TagCostCenter, "risk")}, []Policy{own, dep}, true},
 		{"start on another department's cluster", "StartEditor", nil, []resource{anas, cluster(TagCostCenter, "sales")}, []Policy{own, dep, all}, false},
 		{"start on an untagged cluster", "StartEditor", nil, []resource{anas, cluster()}, []Policy{own, dep, all}, false},

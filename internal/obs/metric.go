@@ -12,9 +12,11 @@ import (
 // Namespace is the CloudWatch namespace of every metric.
 const Namespace = "Nightshift"
 
-// Dimension is the one dimension: the function's name. A metric costs by the
-// number of different dimension values, so nothing that grows with users, runs
-// or endpoints may be one.
+// Dimension is the one dimension: the function's name, to find who it was. Each
+// metric is published without it too: alarms are about all functions together, and
+// CloudWatch would else take ten at most in one. A metric costs by the number of
+// different dimension values, so nothing that grows with users, runs or endpoints
+// may be one.
 const Dimension = "Function"
 
 // MetricRefused counts metrics whose name is in no list: a defect of ours.
@@ -40,6 +42,13 @@ var metrics = map[string]string{
 	app.MetricUnknown:              unitCount,
 	app.MetricHealed:               unitCount,
 	app.MetricStopETA:              unitMilliseconds,
+	app.MetricLive:                 unitCount,
+	app.MetricEnding:               unitCount,
+	app.MetricOldestEnding:         unitMilliseconds,
+	app.MetricStandstill:           unitMilliseconds,
+	app.MetricTruthAge:             unitMilliseconds,
+	app.MetricChainsVerified:       unitCount,
+	app.MetricChainsBroken:         unitCount,
 	MetricRefused:                  unitCount,
 }
 
@@ -110,7 +119,7 @@ func (m *Meter) put(name, unit string, value int64) {
 	head, err := json.Marshal(line{AWS: meta{
 		Timestamp: m.now().UnixMilli(),
 		CloudWatchMetrics: []directive{{
-			Namespace: Namespace, Dimensions: [][]string{{Dimension}}, Metrics: []definition{{Name: name, Unit: unit}},
+			Namespace: Namespace, Dimensions: [][]string{{}, {Dimension}}, Metrics: []definition{{Name: name, Unit: unit}},
 		}},
 	}})
 	if err != nil {

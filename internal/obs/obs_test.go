@@ -30,11 +30,11 @@ func TestMeterGolden(t *testing.T) {
 	m.Lateness(app.MetricStopLatenessHappened, -time.Second)
 	m.Count("user-ana@example.com", 1)
 	m.Count(app.MetricStopLateness, 1)
-	const want = `{"_aws":{"Timestamp":1772366400005,"CloudWatchMetrics":[{"Namespace":"Nightshift","Dimensions":[["Function"]],"Metrics":[{"Name":"SessionsEnded","Unit":"Count"}]}]},"Function":"run-effects","SessionsEnded":2}
-{"_aws":{"Timestamp":1772366400005,"CloudWatchMetrics":[{"Namespace":"Nightshift","Dimensions":[["Function"]],"Metrics":[{"Name":"StopLateness","Unit":"Milliseconds"}]}]},"Function":"run-effects","StopLateness":1500}
-{"_aws":{"Timestamp":1772366400005,"CloudWatchMetrics":[{"Namespace":"Nightshift","Dimensions":[["Function"]],"Metrics":[{"Name":"StopLatenessFromOwnTime","Unit":"Milliseconds"}]}]},"Function":"run-effects","StopLatenessFromOwnTime":0}
-{"_aws":{"Timestamp":1772366400005,"CloudWatchMetrics":[{"Namespace":"Nightshift","Dimensions":[["Function"]],"Metrics":[{"Name":"MetricsRefused","Unit":"Count"}]}]},"Function":"run-effects","MetricsRefused":1}
-{"_aws":{"Timestamp":1772366400005,"CloudWatchMetrics":[{"Namespace":"Nightshift","Dimensions":[["Function"]],"Metrics":[{"Name":"MetricsRefused","Unit":"Count"}]}]},"Function":"run-effects","MetricsRefused":1}
+	const want = `{"_aws":{"Timestamp":1772366400005,"CloudWatchMetrics":[{"Namespace":"Nightshift","Dimensions":[[],["Function"]],"Metrics":[{"Name":"SessionsEnded","Unit":"Count"}]}]},"Function":"run-effects","SessionsEnded":2}
+{"_aws":{"Timestamp":1772366400005,"CloudWatchMetrics":[{"Namespace":"Nightshift","Dimensions":[[],["Function"]],"Metrics":[{"Name":"StopLateness","Unit":"Milliseconds"}]}]},"Function":"run-effects","StopLateness":1500}
+{"_aws":{"Timestamp":1772366400005,"CloudWatchMetrics":[{"Namespace":"Nightshift","Dimensions":[[],["Function"]],"Metrics":[{"Name":"StopLatenessFromOwnTime","Unit":"Milliseconds"}]}]},"Function":"run-effects","StopLatenessFromOwnTime":0}
+{"_aws":{"Timestamp":1772366400005,"CloudWatchMetrics":[{"Namespace":"Nightshift","Dimensions":[[],["Function"]],"Metrics":[{"Name":"MetricsRefused","Unit":"Count"}]}]},"Function":"run-effects","MetricsRefused":1}
+{"_aws":{"Timestamp":1772366400005,"CloudWatchMetrics":[{"Namespace":"Nightshift","Dimensions":[[],["Function"]],"Metrics":[{"Name":"MetricsRefused","Unit":"Count"}]}]},"Function":"run-effects","MetricsRefused":1}
 `
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)

@@ -100,6 +100,15 @@ func forgotten(t *testing.T) session.Session {
 	return s
 }
 
+// moved is the session of a notebook that runs on another cluster by now.
+func moved(t *testing.T) session.Session {
+	s := training(t)
+	s.ID, s.Version, s.Previous, s.Origin = "s-0c59b2659da96238977ff1fc", 4, "s-87a254a208baf7c2bc0c9b86", session.Started
+	s.Run = workload.Run{Engine: workload.EMRNotebook, Endpoint: "emr-notebook/123456789012/us-east-1", ID: "ex-J0M3QK7VXT2R9ZB5W1HPCDL8YNSFA", Cluster: "j-4SECONDCLUSTER"}
+	s.RunningSince = at(t, "2026-11-20T18:32:01Z")
+	return s
+}
+
 // said is the notice that the core makes of an event.
 func said(t *testing.T, s session.Session, e session.Event) session.Effect {
 	t.Helper()
@@ -136,6 +145,10 @@ func samples(t *testing.T) map[string]app.Announcement {
 		"notice/forgotten": say(Notice, forgotten(t), said(t, forgotten(t), session.Event{Kind: session.CostSeen, At: at(t, "2026-11-25T08:00:00Z"), Cost: 217.4}), "2026-11-25T08:00:00Z"),
 		"notice/why-it-ends": say(Notice, spark(t), session.Effect{Kind: session.Notify, Reason: string(session.CauseSignOut), Text: session.Explain(spark(t))},
 			"2026-11-20T21:49:11Z"),
+		"notice/moved": say(Notice, moved(t), session.Effect{Kind: session.Notice, Reason: app.NoticeMoved, Text: "Your notebook e-CHURN/churn.ipynb was moved from cluster j-3NOTEBOOKCLUSTER to j-4SECONDCLUSTER and runs there, under session s-0c59b2659da96238977ff1fc. " +
+			"What was moved is the notebook's execution: the state of its kernel (variables, loaded data) is lost; the notebook as executed so far is kept at s3://notebooks/out/ex-H5K1M7VXT2R9ZB5W1HPCDL8YNSFAQ.ipynb."}, "2026-11-20T18:32:40Z"),
+		"notice/checkpoint": say(Notice, ended(t), session.Effect{Kind: session.Notice, Reason: app.NoticeCheckpoint, Text: "Your run (livy, application_1795200000000_0042) has saved a checkpoint since you were told of its end: " +
+			"s3://churn/checkpoints/part-41.parquet, written at 2026-11-20 21:49 UTC. A restart goes on from there: nightshift restart 5c1f0a9e7b3d2468."}, "2026-11-20T21:49:27.5Z"),
 		"alert/unknown-mode": say(Alert, unknown, session.Effect{Kind: session.Alert, Reason: "mode-unknown",
 			Text: "Whether this run may outlive its user's sign-out is not known: the application's setting could not be read."},
 			"2026-11-20T18:04:14Z"),

@@ -53,7 +53,7 @@ func noticeName(e session.Effect) string {
 	switch {
 	case e.Kind == session.Notify:
 		return "ends"
-	case e.Reason == session.NoticeLate, e.Reason == session.NoticeForgotten:
+	case e.Reason == session.NoticeLate, e.Reason == session.NoticeForgotten, e.Reason == app.NoticeMoved, e.Reason == app.NoticeCheckpoint:
 		return e.Reason
 	}
 	return "end-near"

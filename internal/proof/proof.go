@@ -75,6 +75,9 @@ func Link(previous string, content any) (string, error) {
 	return hashOver(previous, body), nil
 }
 
+// LinkJSON is Link for content that is canonical JSON already.
+func LinkJSON(previous string, content []byte) string { return hashOver(previous, content) }
+
 func hashOver(previous string, content []byte) string {
 	h := sha256.New()
 	h.Write([]byte(previous))

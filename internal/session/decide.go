@@ -446,8 +446,13 @@ func (st *step) page() {
 	st.effect(Effect{Kind: Page, Reason: "stop-unconfirmed", Text: text})
 }
 
+// waiterRegistered: whoever waits starts the run too, where there is none yet. One
+// event says both, for each is a write of the session.
 func (st *step) waiterRegistered() {
 	st.s.Waiter = st.e.Token
+	if st.s.Status == Active && st.s.Run.ID == "" {
+		st.startAsked()
+	}
 }
 
 // placed notes the run's own name and on which cluster it is executed, once each:

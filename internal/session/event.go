@@ -33,7 +33,7 @@ const (
 	RunObserved            Kind = "run-observed"
 	InteractiveExpired     Kind = "interactive-expired"
 
-	WaiterRegistered Kind = "waiter-registered" // an execution waits for the end; carries Token
+	WaiterRegistered Kind = "waiter-registered" // an execution waits for the end, and start-run is about to call the engine where there is no run; carries Token
 	StartAsked       Kind = "start-asked"       // start-run is about to call the engine
 	RunStarted       Kind = "run-started"       // the start was seen; carries Run.ID
 	StartDisproved   Kind = "start-disproved"   // the engine refused, or a complete list past the minimum age lacks it

@@ -16,6 +16,10 @@ type Opening struct {
 	Interactive InteractiveSession
 	Facts       Facts
 	Previous    string
+	// Left is when the user signed out, or was revoked, so shortly before an adopted
+	// run was first seen that it may have been begun before that: nobody knows, so it
+	// ends nothing, and an alert says so (S1.10). Zero: nothing of the kind.
+	Left time.Time
 	// Zombie is the cause the session before ended for, when the run was found
 	// alive after that; the session is then born ENDING (S2.3).
 	Zombie Cause
@@ -42,6 +46,10 @@ func Open(o Opening, p Policy, u UserFacts, now time.Time) Decision {
 	st.effect(Effect{Kind: Watch})
 	if mode == ModeUnknown {
 		st.alert("mode-unknown", "The session's mode is unknown: "+why[0]+".")
+	}
+	if !o.Left.IsZero() && (mode == Interactive || mode == ModeUnknown) {
+		st.alert("start-unknown", "The run was first seen after its user signed out or was revoked at "+o.Left.UTC().Format(time.RFC3339)+
+			", and may have been begun before: its engine does not say when. It is not stopped for that; check whose work it is.")
 	}
 	if o.Zombie != "" {
 		st.end(CauseZombie, Event{At: now, By: "nightshift", Evidence: "alive after session " + o.Previous + " ended, cause " + string(o.Zombie)})

@@ -1,12 +1,13 @@
 package sim
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/aws/aws-lambda-go/events"
 
 	"nightshift/internal/cadence"
 	"nightshift/internal/config"
@@ -131,15 +132,10 @@ func (b *bus) put(e *event) {
 // deliver is a queue with one message, handed out until it is taken.
 func (b *bus) deliver(e *event, function string) {
 	w := b.w
-	body, err := json.Marshal(string(e.body))
-	if err != nil {
-		panic(err) // a string
-	}
-	payload := fmt.Appendf(nil, `{"Records":[{"messageId":%q,"body":%s}]}`, e.kind, body)
+	batch := events.SQSEvent{Records: []events.SQSMessage{{MessageId: e.kind, Body: string(e.body)}}}
 	for range config.QueueReceivesMax {
 		e.cause.know(w.Clock.Now())
-		answer, err := w.Invoke(function, payload)
-		if err == nil && (len(answer) == len(taken) || !strings.Contains(string(answer), "itemIdentifier")) {
+		if w.receive(function, batch) {
 			return
 		}
 		if w.sleep(config.QueueVisibility*time.Second) != nil {
@@ -148,8 +144,6 @@ func (b *bus) deliver(e *event, function string) {
 	}
 	b.dead++
 }
-
-const taken = `{"batchItemFailures":null}`
 
 // replay gives what the history has by now of the time after a moment.
 func (b *bus) replay(after time.Time) []*event {

@@ -25,13 +25,14 @@ type nature struct {
 	blocks   time.Duration // a stop request is answered only when the run is down, or after this
 	ends     workload.State
 	kept     time.Duration // a run that is over is listed for this long
+	forgets  time.Duration // documented: a driver lives on for up to this after its server has gone
 	limits   bool          // it enforces MaxRuntime itself
 	tells    bool          // it says when a run was created, and since when it runs
 	announce bool          // it puts state changes on the bus
 }
 
 var natures = map[workload.Engine]nature{
-	workload.Livy:                {start: 40 * time.Second, grace: 30 * time.Second, blocks: 10 * time.Second, ends: workload.Gone, kept: 10 * time.Minute},
+	workload.Livy:                {start: 40 * time.Second, grace: 30 * time.Second, blocks: 10 * time.Second, ends: workload.Gone, kept: 10 * time.Minute, forgets: 10 * time.Minute},
 	workload.EMRContainers:       {start: 60 * time.Second, grace: 60 * time.Second, ends: workload.Stopped, kept: 24 * time.Hour, tells: true, announce: true},
 	workload.SageMakerTraining:   {start: 3 * time.Minute, grace: 120 * time.Second, ends: workload.Stopped, kept: time.Hour, limits: true, tells: true, announce: true},
 	workload.SageMakerProcessing: {start: 2 * time.Minute, grace: 120 * time.Second, ends: workload.Stopped, kept: time.Hour, limits: true, tells: true, announce: true},
@@ -141,9 +142,28 @@ type Engine struct {
 	stops    cadence.Bucket
 	down     []Outage
 	gone     bool // its cluster is terminated
+
+	// What its listings told, where its server may forget (nature.forgets).
+	shown  map[workload.Ref]bool // by the last complete one
+	silent bool                  // the API has failed since
+	blanks []time.Time           // complete ones that, after such silence, showed nothing of what the one before had
 }
 
 var _ app.Engine = (*Engine)(nil)
+
+// showed notes what a complete listing showed.
+func (e *Engine) showed(l workload.Listing, now time.Time) {
+	shown, before := make(map[workload.Ref]bool, len(l.Runs)), false
+	for i := range l.Runs {
+		ref := l.Runs[i].Run.Ref()
+		shown[ref], before = true, before || e.shown[ref]
+	}
+	if e.silent && len(e.shown) > 0 && !before {
+		e.w.struck["listings that after an outage show nothing of before"]++
+		e.blanks = append(e.blanks, now)
+	}
+	e.shown, e.silent = shown, false
+}
 
 // reach fails while the API is out, after a while that a client waits.
 func (e *Engine) reach(op string) error {
@@ -151,6 +171,7 @@ func (e *Engine) reach(op string) error {
 	for _, o := range e.down {
 		if !now.Before(o.From) && now.Before(o.Until) {
 			e.w.struck["calls in an outage"]++
+			e.silent = true
 			_ = e.w.sleep(e.w.upTo(2 * time.Second))
 			return fault.Newf("simulated engine: "+op, fault.Unknown, "the API does not answer")
 		}
@@ -240,7 +261,7 @@ func (e *Engine) List(_ context.Context, endpoint string) (workload.Listing, err
 		return workload.Listing{}, err
 	}
 	now := e.w.Clock.Now()
-	l := workload.Listing{Complete: true}
+	l := workload.Listing{Complete: true, Runs: make([]workload.Observation, 0, len(e.Runs))}
 	for _, r := range e.Runs {
 		if e.shows(r, now) {
 			l.Runs = append(l.Runs, r.observe(now))

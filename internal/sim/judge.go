@@ -223,9 +223,9 @@ func (w *World) judgeEnd(r *record, run *Run, claims []claim) {
 		w.violate("lost", "session %s of %s must end (%s, known at +%s) and is %s, its run %v", s.ID, s.User, must.why, must.known.Sub(Epoch), s.Status, run != nil && over.IsZero())
 		return
 	}
-	confirmed, grace := s.End.Confirmed, time.Duration(0)
+	confirmed, grace := s.End.Confirmed, w.forgetting(s)
 	if run != nil {
-		grace = natures[run.Engine].grace
+		grace += natures[run.Engine].grace
 		if !ours {
 			confirmed = over // it was over by itself, whenever we saw it
 		}
@@ -235,10 +235,29 @@ func (w *World) judgeEnd(r *record, run *Run, claims []claim) {
 		return
 	}
 	w.worst = max(w.worst, late)
+	if w.tracing {
+		w.say("judged: session %s of %s: %s was known at +%s, its end is confirmed at +%s: %s late", s.ID, s.User, must.why, must.known.Sub(Epoch), confirmed.Sub(Epoch), late)
+	}
 	if late > LateAfter {
 		w.violate("late", "session %s of %s: %s was known at +%s, the end is confirmed at +%s: %s late (S2.1)",
 			s.ID, s.User, must.why, must.known.Sub(Epoch), confirmed.Sub(Epoch), late)
 	}
+}
+
+// forgetting is the grace of a server that may have been restarted: after an outage
+// it shows nothing of what it showed before, as one does that was restarted without
+// recovery, whose drivers live on for this long, documented. Until then nobody can
+// say that a run is over (S2.1: "seen stopped"), or that a start came to nothing
+// (S2.4: it "stays ENDING until the start is seen or disproved"); and nobody can say
+// when in the outage the restart was. The promise is less the engine's "own
+// documented grace".
+func (w *World) forgetting(s session.Session) time.Duration {
+	for _, at := range w.engineOf(s.Run.Endpoint).blanks {
+		if s.RecordedAt.Before(at) && at.Before(s.End.Confirmed) {
+			return natures[s.Run.Engine].forgets
+		}
+	}
+	return 0
 }
 
 // longOutage says whether the endpoint was out for longer than the promise bears.

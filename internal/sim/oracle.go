@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,7 +108,8 @@ func (w *World) claims(r *record, run *Run) []claim {
 			continue
 		}
 		if c.Kind == session.IdentityPropagationOff {
-			if first == session.Background && !w.switchesOn(s) {
+			// S1.8 concerns whatever is background, by its facts or by evidence (S1.13).
+			if (first == session.Background || slices.Contains(r.modes, session.Background)) && !w.switchesOn(s) {
 				all = append(all, claim{since: c.At, why: string(c.Kind)})
 			}
 			continue
@@ -222,6 +224,9 @@ func (w *World) switchesOn(s session.Session) bool {
 	return s.Facts.ApplicationBackground == session.On
 }
 
+// caps are the engines' own (S1.9).
+var caps = map[workload.Engine]time.Duration{workload.SageMakerTraining: 28 * 24 * time.Hour, workload.SageMakerProcessing: 9 * 24 * time.Hour}
+
 // deadline is the effective end (S1.9, S1.12).
 func (w *World) deadline(r *record, moved bool) []claim {
 	s := r.now
@@ -237,11 +242,13 @@ func (w *World) deadline(r *record, moved bool) []claim {
 		limits = append(limits, s.OpenedAt.Add(s.Policy.InteractiveDuration))
 	}
 	known := s.RecordedAt
-	if !s.RunningSince.IsZero() && s.Run.MaxRuntime > 0 {
-		limits = append(limits, s.RunningSince.Add(s.Run.MaxRuntime))
-	}
-	if moved || !s.RunningSince.IsZero() && s.Run.MaxRuntime > 0 {
+	if moved {
 		known = r.limitedAt
+	}
+	for _, l := range []time.Duration{s.Run.MaxRuntime, caps[s.Run.Engine]} {
+		if !s.RunningSince.IsZero() && l > 0 {
+			limits, known = append(limits, s.RunningSince.Add(l)), r.limitedAt
+		}
 	}
 	if s.Policy.TenantLimit > 0 {
 		limits = append(limits, s.OpenedAt.Add(s.Policy.TenantLimit))

@@ -94,17 +94,21 @@ func (w *World) committed(e app.Entry) {
 	if e.Changes() && e.End != next.End {
 		w.violate("illegal", "session %s version %d: the entry does not have the story of the ending (S2.7)", e.SessionID, e.Version)
 	}
-	if sum, err := e.Seal(); err != nil || sum != e.Hash {
-		w.violate("illegal", "session %s version %d: the entry is not what was sealed (%v)", e.SessionID, e.Version, err)
+	all := w.Options.Seed%explainEach == 0 || w.tracing
+	if all || e.Changes() {
+		if sum, err := e.Seal(); err != nil || sum != e.Hash {
+			w.violate("illegal", "session %s version %d: the entry is not what was sealed (%v)", e.SessionID, e.Version, err)
+		}
 	}
-	if e.Version > 1 && (w.Options.Seed%explainEach == 0 || w.tracing) {
+	if e.Version > 1 && all {
 		w.explain(before, next, e)
 	}
 	r.note(before, next, now)
 }
 
 // explainEach is of how many schedules one has every write decided a second time,
-// from its history entry alone. It costs a fourteenth of a schedule.
+// from its history entry alone, and every entry's seal computed anew; in the others
+// the seals of openings, stops and ends are. It costs a tenth of a schedule.
 const explainEach = 4
 
 func (r *record) note(before, next session.Session, now time.Time) {
@@ -165,6 +169,9 @@ type seen struct{ *Engine }
 func (s seen) List(ctx context.Context, endpoint string) (workload.Listing, error) {
 	l, err := s.Engine.List(ctx, endpoint)
 	now := s.w.Clock.Now()
+	if err == nil && l.Complete && apiOf(endpoint) == "livy" {
+		s.showed(l, now)
+	}
 	i, _ := ctx.Value(invocationKey{}).(*invocation)
 	drains := i != nil && i.function == "drain-endpoint" // a drain looks only for what it must end
 	for _, o := range l.Runs {

@@ -4,8 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"nightshift/internal/asl"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
+	"nightshift/statemachines"
 )
 
 // one is a world with one endpoint and one user, whose runs are interactive.
@@ -90,5 +92,70 @@ func TestS2_4AThrottledStartIsNotDisproved(t *testing.T) {
 	p := w.plans[0]
 	if s := w.records[p.Session]; refused < 10 || p.Run == nil || !p.Run.alive(r.Ended) || s.now.Status != session.Active {
 		t.Errorf("after %d refusals the run is %+v, its session %s", refused, p.Run, s.now.Status)
+	}
+}
+
+// TestS2_6TwoDrainsAreLost: a drain that is killed before an outage, and its
+// successor that is killed in it, each cost a lease of one try and a sweep.
+func TestS2_6TwoDrainsAreLost(t *testing.T) {
+	t.Parallel()
+	out := Epoch.Add(10 * time.Minute)
+	kill := func(w *World, at time.Time) {
+		w.At(at, func() {
+			for _, e := range w.runner.Executions() {
+				if e.Status() == asl.Running && e.MachineARN() == machineARN(statemachines.Drain) {
+					w.struck["watches and drains killed"]++
+					if err := w.runner.Stop(e.ARN(), "Killed", "simulated"); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	r := Play(Options{
+		Faults: &Faults{Outages: []Outage{{Endpoint: EMROnEKS, From: out.Add(-time.Second), Until: out.Add(8 * time.Minute)}}},
+		Script: func(w *World) {
+			_, u := one(w, EMROnEKS)
+			w.AddPlan(Plan{User: u, Engine: workload.EMRContainers, Endpoint: EMROnEKS, At: Epoch.Add(time.Minute)})
+			w.At(out, func() { w.SignOut(u, true) })
+			kill(w, out.Add(20*time.Second))
+			kill(w, out.Add(7*time.Minute+55*time.Second))
+		},
+	})
+	for _, v := range r.Violations {
+		t.Error(v)
+	}
+	if r.Struck["watches and drains killed"] != 2 || r.Musts["sign-out"] != 1 || r.WorstLate < 8*time.Minute {
+		t.Fatalf("%v, had to end: %v, %s late", r.Struck, r.Musts, r.WorstLate)
+	}
+	if r.WorstLate > 11*time.Minute {
+		t.Errorf("two drains that were lost and an outage of 8 minutes delayed the stop by %s", r.WorstLate)
+	}
+}
+
+// TestS2_4KernelStoppedWhileItStarts: the answer of a start is lost, the engine does
+// not show the run yet, and its kernel is stopped: the run ends all the same.
+func TestS2_4KernelStoppedWhileItStarts(t *testing.T) {
+	t.Parallel()
+	var p *Plan
+	starts := 0
+	r := Play(Options{Faults: &Faults{}, Verdict: func(c Call) Verdict {
+		if c.Port == "engine" && c.Op == "Start" {
+			if starts++; starts == 1 {
+				return Unsaid
+			}
+			return Refuse
+		}
+		return CarryOut
+	}, Script: func(w *World) {
+		_, u := one(w, Livy)
+		p = w.AddPlan(Plan{User: u, Engine: workload.Livy, Endpoint: Livy, At: Epoch.Add(time.Minute)})
+		w.At(Epoch.Add(time.Minute+4*time.Second), func() { w.StopKernel(p) })
+	}})
+	for _, v := range r.Violations {
+		t.Error(v)
+	}
+	if starts < 2 || p.Run == nil || p.Run.alive(r.Ended) || r.Musts["kernel-stopped"] != 1 {
+		t.Errorf("after %d starts the run is %+v; had to end: %v", starts, p.Run, r.Musts)
 	}
 }

@@ -281,6 +281,9 @@ func (w *World) Terminate(endpoint string, restart bool) {
 			r.Killed = now
 		}
 	}
+	if w.tracing {
+		w.say("engine: the server of %s forgets its sessions", endpoint)
+	}
 	if restart {
 		return
 	}

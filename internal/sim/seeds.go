@@ -16,4 +16,12 @@ var Regressions = []Regression{
 	{2223, "late: the same, at 15 minutes"},
 	{11380, "illegal: a start that the engine throttles was disproved two minutes after its first try, while the next one was on its way: its run was born of an ended session, and stopped as a zombie (S2.4)"},
 	{2441, "late: the same; the user had signed out ten minutes before the run was found"},
+	{1140, "late: a drain is killed before an outage and its successor in it, and each was replaced only after 5 minutes: a lease outlasted all tries of a round, not one (S2.6, decisions/0017)"},
+	{583, "not late, but at 13 minutes, by the same"},
+	{204181, "late: a kernel was stopped before anybody knew whose run it had been: the event was dropped, and the run went on for 23 minutes (S2.4, S3.7)"},
+	{3687, "illegal, by the oracle: a token had proved a session background, and S1.8 ended it as one; the oracle went by its facts alone (S1.13)"},
+	{3154, "late, by the oracle: after an outage a Livy server shows nothing of what it showed before, and its drivers may live on for ten minutes, documented (S2.1, S2.4)"},
+	{500871, "illegal: the claim of a listed run could not be read, and the drain took that for the run's absence: its start was disproved, and it lived on (S2.4)"},
+	{407972, "late: a listing that lacked pages was taken for a look of the settled cadence, and the next came 5 minutes later (S3.5a)"},
+	{307882, "late, by the oracle: the same, of a run whose stop was carried out before the outage and its answer lost"},
 }

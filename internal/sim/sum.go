@@ -15,6 +15,7 @@ type Sum struct {
 	Musts                                      map[string]int // sessions that had to end, by their first reason
 	Struck                                     map[string]int // what went wrong, how often
 	Worst                                      time.Duration
+	WorstSeed                                  uint64
 }
 
 // Add adds one schedule.
@@ -24,7 +25,9 @@ func (s *Sum) Add(r Result) {
 	s.Stops += r.Stops
 	s.Commits += r.Commits
 	s.Calls += r.Calls
-	s.Worst = max(s.Worst, r.WorstLate)
+	if r.WorstLate > s.Worst {
+		s.Worst, s.WorstSeed = r.WorstLate, r.Seed
+	}
 	if s.Rules == nil {
 		s.Rules, s.Musts, s.Struck = map[string]int{}, map[string]int{}, map[string]int{}
 	}
@@ -50,7 +53,7 @@ func (s *Sum) Broken() int {
 
 // Story says, for people, what the schedules went through and what had to end.
 func (s *Sum) Story() string {
-	return fmt.Sprintf("%d runs were asked to stop; sessions that had to end: %s\nwent wrong: %s", s.Stops, listed(s.Musts), listed(s.Struck))
+	return fmt.Sprintf("%d runs were asked to stop; sessions that had to end: %s\nwent wrong: %s\nthe latest stop: %s, with seed %d", s.Stops, listed(s.Musts), listed(s.Struck), s.Worst.Round(time.Millisecond), s.WorstSeed)
 }
 
 func listed(counts map[string]int) string {

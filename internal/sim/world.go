@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/smithy-go"
@@ -26,7 +25,6 @@ import (
 	"nightshift/internal/asl"
 	"nightshift/internal/asl/clock"
 	"nightshift/internal/cadence"
-	"nightshift/internal/edge"
 	"nightshift/internal/inbound"
 	"nightshift/internal/memstore"
 	"nightshift/internal/session"
@@ -49,7 +47,7 @@ type World struct {
 
 	bus        *bus
 	rand       *rand.Rand
-	handlers   map[string]lambda.Handler
+	handlers   map[string]function
 	runner     *asl.Runner
 	stream     []app.Entry // committed, not yet handed to run-effects
 	batches    map[string]app.Entry
@@ -156,36 +154,6 @@ func (w *World) say(format string, args ...any) {
 	}
 }
 
-// functions builds every function, each with a clock of its own that is a bit
-// off.
-func (w *World) functions() {
-	w.handlers = map[string]lambda.Handler{}
-	base := w.app()
-	for _, f := range []struct {
-		name    string
-		handler func(*app.App) any
-	}{
-		{"on-logout", func(a *app.App) any { return edge.Queue(a, "on-logout") }},
-		{"on-revocation", func(a *app.App) any { return edge.Queue(a, "on-revocation") }},
-		{"on-run-event", func(a *app.App) any { return edge.Queue(a, "on-run-event") }},
-		{"on-schedule", func(a *app.App) any { return edge.Schedule(a) }},
-		{"open-session", func(a *app.App) any { return edge.OpenSession(a, inbound.ParseRun) }},
-		{"start-run", func(a *app.App) any { return edge.StartRun(a, inbound.ParseRun) }},
-		{"observe-endpoint", func(a *app.App) any { return edge.ObserveEndpoint(a) }},
-		{"drain-endpoint", func(a *app.App) any { return edge.DrainEndpoint(a) }},
-		{"run-effects", func(a *app.App) any { return edge.RunEffects(a, w.decode) }},
-	} {
-		a := *base
-		if off := w.upTo(2*w.Faults.Skew) - w.Faults.Skew; off != 0 {
-			a.Now = func() time.Time { return w.Clock.Now().Add(off) }
-		}
-		if w.Options.App != nil {
-			w.Options.App(f.name, &a)
-		}
-		w.handlers[f.name] = lambda.NewHandler(f.handler(&a))
-	}
-}
-
 var quiet = slog.New(slog.DiscardHandler)
 
 func (w *World) app() *app.App {
@@ -237,25 +205,6 @@ func (meter) Lateness(string, time.Duration) {}
 // timeouts are the functions' (infra/stack); those that are steps of machines
 // have the machines' own.
 func timeoutOf(string) time.Duration { return cadence.TaskTimeout }
-
-// Invoke calls a function as the runtime does, in a chain.
-func (w *World) Invoke(function string, payload []byte) ([]byte, error) {
-	w.invocations++
-	i := &invocation{w: w, function: function, id: w.invocations, deadline: w.Clock.Now().Add(timeoutOf(function))}
-	if w.tracing {
-		w.say("%s#%d is invoked: %s", function, i.id, payload)
-	}
-	w.inFlight++
-	answer, err := w.handlers[function].Invoke(i, payload)
-	w.inFlight--
-	if dead := i.Err(); dead != nil {
-		answer, err = nil, dead
-	}
-	if w.tracing {
-		w.say("%s#%d answers %s, %v", function, i.id, answer, err)
-	}
-	return answer, err
-}
 
 // services carries out the machines' tasks.
 type services struct{ w *World }
@@ -404,20 +353,14 @@ func (w *World) streamed(e app.Entry) {
 }
 
 func (w *World) hand(batch []app.Entry) {
-	// An events.DynamoDBEvent, without its forty empty fields.
-	payload := []byte(`{"Records":[`)
+	records := events.DynamoDBEvent{Records: make([]events.DynamoDBEventRecord, len(batch))}
 	for i, entry := range batch {
-		if i > 0 {
-			payload = append(payload, ',')
-		}
 		id := entry.SessionID + "/" + strconv.FormatInt(entry.Version, 10)
 		w.batches[id] = entry
-		payload = append(payload, `{"eventID":"`+id+`","eventName":"INSERT"}`...)
+		records.Records[i] = events.DynamoDBEventRecord{EventID: id, EventName: "INSERT"}
 	}
-	payload = append(payload, "]}"...)
 	for range streamTries {
-		_, err := w.Invoke("run-effects", payload)
-		if err == nil {
+		if w.handed(records) == nil {
 			return
 		}
 		if w.rand.Float64() < w.Faults.Drop || w.sleep(time.Second) != nil {

@@ -140,9 +140,9 @@ func endedLeave(t *testing.T, s suite) {
 func newestFirst(t *testing.T, s suite) {
 	for i := range many {
 		s.mustOpen(t, opening(t, fmt.Sprintf("s-%03d", i), func(x *session.Session) {
-			x.OpenedAt = base.Add(time.Duration(i*7919%many) * time.Nanosecond)
+			x.RecordedAt = base.Add(time.Duration(i*7919%many) * time.Nanosecond)
 			if i == 0 {
-				x.OpenedAt = time.Unix(-1, 0).UTC() // before 1970 is still before
+				x.RecordedAt = time.Unix(-1, 0).UTC() // before 1970 is still before
 			}
 		}))
 	}
@@ -151,7 +151,7 @@ func newestFirst(t *testing.T, s suite) {
 	if len(got) != many {
 		t.Fatalf("%d sessions listed, want %d", len(got), many)
 	}
-	if !slices.IsSortedFunc(got, func(a, b session.Session) int { return b.OpenedAt.Compare(a.OpenedAt) }) {
+	if !slices.IsSortedFunc(got, func(a, b session.Session) int { return b.RecordedAt.Compare(a.RecordedAt) }) {
 		t.Error("not newest first over all pages")
 	}
 	again := everything(t, s.list())

@@ -81,6 +81,7 @@ var cases = []struct {
 	{"history: gapless, paged, chained", historyChain},
 	{"history: the hash survives the round trip", hashSurvives},
 	{"changes: of a session's status, in a time, each once (S8.4)", changes},
+	{"a long life: history, changes, unfinished effects", longLife},
 	{"anchors: kept once, newest first (S8.4)", anchors},
 	{"endpoint: PutEndpoint and Wake lose nothing of each other", endpoints},
 	{"endpoint: concurrent Wake adds all", wakeRace},
@@ -97,6 +98,8 @@ var cases = []struct {
 	{"round trip: every field of entry, user, endpoint, policy", everyOtherField},
 	{"what goes in and comes out is a copy", copies},
 	{"a context that is over", cancelled},
+	{"notebooks: of two from one version one wins, and lists (S5.1)", notebooks},
+	{"ledgers: of two from one version one wins (S6.1)", ledgers},
 }
 
 // base is when the suite's world begins: with nanoseconds, which must survive.

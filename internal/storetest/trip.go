@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -163,6 +164,22 @@ func everySessionField(t *testing.T, s suite) {
 	s.Settle()
 	wantEqual(t, "the listed session", everything(t, s.list()), []session.Session{second})
 
+	for what, token := range map[string]string{"a long": strings.Repeat("AQ+/", 400), "an odd": "@odd"} {
+		o := opening(t, what+" token")
+		s.mustOpen(t, o)
+		waits := following(t, o.Session, o.Entry, func(x *session.Session) { x.Waiter = token })
+		waits.Entry.Event = session.Event{Kind: session.WaiterRegistered, At: base, Token: "digest"}
+		waits.Entry = seal(t, waits.Entry)
+		s.mustCommit(t, waits)
+		// What is read is what is decided on and written again.
+		read := must[session.Session](t)(s.Store.Session(s.ctx, o.Session.ID))
+		over := following(t, read, waits.Entry, ended)
+		s.mustCommit(t, over)
+		got := must[session.Session](t)(s.Store.Session(s.ctx, o.Session.ID))
+		if got.Waiter != token || got.Status != session.Ended {
+			t.Errorf("%s token became %.20q", what, got.Waiter)
+		}
+	}
 	for what, slice := range map[string][]string{"nil": nil, "empty": {}, "one empty": {""}} {
 		o := opening(t, what, func(x *session.Session) { x.Why, x.Recent = slice, slice })
 		s.mustOpen(t, o)

@@ -70,6 +70,9 @@ type Sessions interface {
 type Preflight struct {
 	EC2      map[string]API // by endpoint, in its account and region
 	Sessions Sessions
+	// Reserve is app.App's: it reserves addresses for the job of a session, if decide
+	// says so of what is reserved for others.
+	Reserve func(ctx context.Context, endpoint, session string, instances int, decide func(held map[string]int) (bool, error)) error
 	// JobName is the name that the engine gives to the job of a session; asked is
 	// the request's own, or "".
 	JobName func(asked, sessionID string) string
@@ -96,27 +99,34 @@ func (p *Preflight) Check(ctx context.Context, r app.OpenRequest, spec []byte) (
 	if !ok {
 		return Output{}, fault.Newf(op, fault.Invalid, "endpoint is %q, which is not one of SageMaker's that are configured", r.Run.Endpoint)
 	}
-	job, err := jobOf(spec)
+	job, err := JobOf(spec)
 	if err != nil {
 		return Output{}, fault.Newf(op, fault.Invalid, "spec: %w", err)
 	}
 	own := app.SessionOfExecution(r.Execution)
-	facts, err := read(ctx, api, job)
+	facts, err := Read(ctx, api, job)
 	if err != nil {
 		return Output{}, err
 	}
-	planned, unsized, err := p.planned(ctx, r.Run.Endpoint, own)
+	var out Output
+	err = p.Reserve(ctx, r.Run.Endpoint, own, job.Instances, func(held map[string]int) (bool, error) {
+		planned, unsized, err := p.planned(ctx, r.Run.Endpoint, own, held)
+		if err != nil {
+			return false, err
+		}
+		facts.Planned = planned
+		all := network.Preflight(job, facts)
+		if unsized > 0 {
+			all = append(all, finding.Finding{Check: "planned-jobs", Result: finding.Warning, Where: r.Run.Endpoint,
+				What: fmt.Sprintf("%d jobs are being started whose size is not known yet; each is counted as one instance.", unsized),
+				Fix:  "Where addresses are scarce, start this job once those run."})
+		}
+		out = judge(all)
+		return out.Verdict == Passed, nil
+	})
 	if err != nil {
 		return Output{}, err
 	}
-	facts.Planned = planned
-	all := network.Preflight(job, facts)
-	if unsized > 0 {
-		all = append(all, finding.Finding{Check: "planned-jobs", Result: finding.Warning, Where: r.Run.Endpoint,
-			What: fmt.Sprintf("%d jobs are being started whose size is not known yet; each is counted as one instance.", unsized),
-			Fix:  "Where addresses are scarce, start this job once those run."})
-	}
-	out := judge(all)
 	out.Links = links(k, r.Run.Endpoint, p.JobName(job.Name, own))
 	return out, nil
 }
@@ -126,8 +136,13 @@ func (p *Preflight) Check(ctx context.Context, r app.OpenRequest, spec []byte) (
 // job runs, so every such job of the endpoint counts: that may refuse a job for a
 // minute that would just have fitted, and never admits one that does not. A job
 // that runs holds its addresses already; one that is ending takes none any more.
-// own is the session of the execution that asks, which exists after a redrive.
-func (p *Preflight) planned(ctx context.Context, endpoint, own string) (instances, unsized int, err error) {
+// own is the session of the execution that asks, which exists after a redrive. held
+// is what was reserved by those that were admitted before: also where their
+// sessions are not opened, or not listed, yet.
+func (p *Preflight) planned(ctx context.Context, endpoint, own string, held map[string]int) (instances, unsized int, err error) {
+	for _, n := range held {
+		instances += n
+	}
 	cursor := ""
 	for {
 		page, err := p.Sessions.OfEndpoint(ctx, endpoint, cursor)
@@ -135,7 +150,7 @@ func (p *Preflight) planned(ctx context.Context, endpoint, own string) (instance
 			return 0, 0, fmt.Errorf("count planned jobs: %w", err)
 		}
 		for _, s := range page.Sessions {
-			if _, job := kinds[s.Run.Engine]; !job || s.ID == own || s.Status != session.Active || !s.RunningSince.IsZero() {
+			if _, job := kinds[s.Run.Engine]; !job || s.ID == own || held[s.ID] > 0 || s.Status != session.Active || !s.RunningSince.IsZero() {
 				continue
 			}
 			if s.Run.Billing.Instances == 0 {
@@ -166,7 +181,9 @@ type vpcConfig struct{ Subnets, SecurityGroupIds []string }
 
 type size struct{ InstanceCount int }
 
-func jobOf(spec []byte) (network.Job, error) {
+// JobOf reads what a job needs of its network from its request; without a VpcConfig
+// it names no subnet and no group.
+func JobOf(spec []byte) (network.Job, error) {
 	var r request
 	if err := json.Unmarshal(spec, &r); err != nil {
 		return network.Job{}, err

@@ -75,6 +75,10 @@ func open(t *testing.T, live ...session.Session) system {
 	t.Cleanup(server.Close)
 	api := ec2.New(ec2.Options{Region: "eu-west-1", BaseEndpoint: &server.URL, Retryer: aws.NopRetryer{}, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", "")})
 	return system{&vpc.Preflight{EC2: map[string]vpc.API{endpoint: api}, Sessions: sessions(live),
+		Reserve: func(_ context.Context, _, _ string, _ int, decide func(map[string]int) (bool, error)) error {
+			_, err := decide(nil)
+			return err
+		},
 		JobName: func(asked, id string) string { return asked + "/" + id[:2] }}, sim}
 }
 

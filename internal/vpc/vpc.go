@@ -41,11 +41,11 @@ type reading struct {
 	facts network.Facts
 }
 
-// read reads what there is of the subnets and groups that a job names, by
+// Read reads what there is of the subnets and groups that a job names, by
 // filters, because EC2 refuses a whole list for one id that does not exist. What
 // the role may not read is left nil, with the reason in Facts.Failed; every other
 // failure may pass and is answered, so that the whole is tried again.
-func read(ctx context.Context, api API, j network.Job) (network.Facts, error) {
+func Read(ctx context.Context, api API, j network.Job) (network.Facts, error) {
 	r := &reading{ctx: ctx, api: api, facts: network.Facts{Failed: map[string]string{}}}
 	for _, step := range []func(network.Job) error{r.subnets, r.groups, r.vpcs, r.tables, r.endpoints, r.acls} {
 		if err := step(j); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"nightshift/internal/app"
 	"nightshift/internal/fault"
@@ -20,15 +21,15 @@ type RunAPI interface {
 	DescribeExecution(context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options)) (*sfn.DescribeExecutionOutput, error)
 }
 
-// Runs reads and starts executions of the run machine.
+// Runs reads and starts executions of one machine: run, or move-notebook.
 type Runs struct {
 	api     RunAPI
 	machine string
 }
 
-var _ app.Runs = (*Runs)(nil)
+var _ app.Executions = (*Runs)(nil)
 
-// NewRuns takes the ARN of the machine run; "" where this function starts none.
+// NewRuns takes the ARN of the machine; "" where this function starts none.
 func NewRuns(api RunAPI, machine string) *Runs { return &Runs{api, machine} }
 
 // Execution is the ARN of an execution of run.
@@ -60,7 +61,7 @@ func (r *Runs) Run(ctx context.Context, name string, input []byte) (string, erro
 		return "", fault.Newf(op, fault.Invalid, "the input has %d bytes; at most %d are allowed: pass what is large by reference to S3", len(input), inputMax)
 	}
 	if r.machine == "" {
-		return "", fault.Newf(op, fault.Unknown, "no ARN of the machine run is configured")
+		return "", fault.Newf(op, fault.Unknown, "no ARN of the machine is configured")
 	}
 	out, err := r.api.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: aws.String(r.machine), Name: aws.String(name), Input: aws.String(string(input))})
 	if code(err) == "ExecutionAlreadyExists" {
@@ -70,4 +71,17 @@ func (r *Runs) Run(ctx context.Context, name string, input []byte) (string, erro
 		return "", classify(op, err)
 	}
 	return aws.ToString(out.ExecutionArn), nil
+}
+
+// Live says whether an execution, of any machine, is under way.
+func (r *Runs) Live(ctx context.Context, execution string) (bool, error) {
+	const op = "step functions: look at an execution"
+	out, err := r.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(execution)})
+	if code(err) == "ExecutionDoesNotExist" {
+		return false, nil
+	}
+	if err != nil {
+		return false, classify(op, err)
+	}
+	return out.Status == types.ExecutionStatusRunning || out.Status == types.ExecutionStatusPendingRedrive, nil
 }

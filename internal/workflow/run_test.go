@@ -50,3 +50,26 @@ func TestRuns(t *testing.T) {
 		t.Errorf("without a machine: %v", err)
 	}
 }
+
+// S5.1: whether an execution lives decides whether its move is taken over.
+func TestLive(t *testing.T) {
+	s := &stepFunctions{}
+	r := workflow.NewRuns(client(t, s), runARN)
+	const other = "arn:aws:states:us-east-1:123456789012:execution:move-notebook:one"
+	for status, want := range map[string]bool{"RUNNING": true, "PENDING_REDRIVE": true, "SUCCEEDED": false, "FAILED": false, "ABORTED": false, "TIMED_OUT": false} {
+		s.answer = `{"status":"` + status + `"}`
+		if live, err := r.Live(t.Context(), other); err != nil || live != want || s.body["executionArn"] != other {
+			t.Errorf("S5.1 %s: %t %v", status, live, err)
+		}
+	}
+	for code, want := range map[string]fault.Kind{"ThrottlingException": fault.Throttled, "AccessDeniedException": fault.Denied} {
+		s.status, s.answer = http.StatusBadRequest, `{"__type":"`+code+`","message":"no"}`
+		if live, err := r.Live(t.Context(), other); live || !fault.Is(err, want) {
+			t.Errorf("S5.1 %s: %t %v", code, live, err)
+		}
+	}
+	s.answer = `{"__type":"ExecutionDoesNotExist","message":"no"}`
+	if live, err := r.Live(t.Context(), other); live || err != nil {
+		t.Errorf("S5.1 one that is forgotten: %t %v", live, err)
+	}
+}

@@ -152,6 +152,7 @@ type Observation struct {
 	User         string    // the user the run itself names (tag nightshift:user, proxyUser, …); "" is unknown
 	Detail       string    // the engine's own words: failure reason, state details
 	PartOf       string    // id of the run, on the same endpoint, that this one is a part of (a pipeline's job); "" is none
+	Remains      bool      // it is over in the engine's words, and a stop request ends what may live on of it (a Livy session in error)
 	Stuck        string    // what keeps a run that is STOPPING from stopping, by name; "" is nothing known
 	Progress     Progress  // how far its work is, where the engine says so; zero: it does not
 }

@@ -62,23 +62,63 @@ func asks[T any](t *terminal, cmd *cobra.Command, ask func(cmd *cobra.Command, a
 const sessionID = "the id of a session (nightshift sessions lists them)"
 
 func stopCommand(t *terminal) *cobra.Command {
+	r := reach{terminal: t}
+	var why string
+	var noWait bool
 	cmd := &cobra.Command{
 		Use:   "stop SESSION",
-		Short: "Ask for one session's run to be stopped; a user may stop their own",
-		Long: `stop asks for one session's run to be stopped, whatever its mode. It does not wait
-until the run is seen stopped; nightshift why tells when it was, and revoke waits.`,
-		Example: "  nightshift stop s-28125048ea114d4024215597 --why \"wrong input\"",
+		Short: "Stop one session's run and wait until it is seen stopped; a user may stop their own",
+		Long: `stop asks for one session's run to be stopped, whatever its mode, and waits until it
+is seen stopped; interrupting it interrupts nothing but the waiting.`,
+		Example: "  nightshift stop s-28125048ea114d4024215597 --why \"wrong input\"\n  nightshift stop s-28125048ea114d4024215597 --no-wait",
 		Args:    only("SESSION", sessionID),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := r.open(cmd)
+			if err != nil {
+				return err
+			}
+			var done client.Acted
+			a, err := c.Ask(cmd.Context(), http.MethodPost, client.Of("sessions", args[0], "stop"), nil, given(cmd, map[string]string{"why": "why"}), &done)
+			if err != nil {
+				return err
+			}
+			if !noWait && done.Line.Status != "ENDED" {
+				if a, done, err = r.stopped(cmd, c, args[0], done); err != nil {
+					return err
+				}
+			}
+			if r.asJSON {
+				return emit(cmd, a)
+			}
+			t.paragraph(cmd.OutOrStdout(), "", done.Text)
+			t.wheres(cmd.OutOrStdout(), []*client.Where{done.AWSSession})
+			return nil
+		},
 	}
-	r := asks(t, cmd, func(cmd *cobra.Command, args []string) (request, error) {
-		return request{http.MethodPost, client.Of("sessions", args[0], "stop"), given(cmd, map[string]string{"why": "why"})}, nil
-	}, func(out io.Writer, got client.Acted, _ time.Time) {
-		t.paragraph(out, "", got.Text)
-		t.wheres(out, []*client.Where{got.AWSSession})
-	})
-	cmd.Flags().String("why", "", "a reason, for the record")
+	r.flags(cmd)
+	cmd.Flags().StringVar(&why, "why", "", "a reason, for the record")
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "do not wait until the run is seen stopped")
 	cmd.ValidArgsFunction = r.completeSessions
 	return cmd
+}
+
+// stopped waits until a session's run is seen stopped, and says so in the act's
+// own form; the answer is the session's story.
+func (r *reach) stopped(cmd *cobra.Command, c *client.Client, id string, done client.Acted) (client.Answer, client.Acted, error) {
+	var s client.Story
+	last := ""
+	a, err := r.await(cmd, c, client.Of("sessions", id), &s, func() bool {
+		if s.Line.Status == "ENDED" {
+			return true
+		}
+		r.news(&last, "session "+id+" is "+s.Line.Status+", not seen stopped yet")
+		return false
+	})
+	if err != nil {
+		return a, done, unseen(err, "the run is asked to stop and not seen stopped yet; it goes on by itself, and nightshift why "+id+" tells when it was")
+	}
+	done.Line, done.Text = s.Line, "Done: the run is seen stopped, "+instant(s.Line.Confirmed)+"."
+	return a, done, nil
 }
 
 func extendCommand(t *terminal) *cobra.Command {

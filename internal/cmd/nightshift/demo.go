@@ -19,11 +19,14 @@ func demoCommand(now func() time.Time) *cobra.Command {
 	var speed float64
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Play an evening on the local system, judge it, and exit",
-		Long: `demo plays an evening on the local system: people start work, sign out, are
-revoked, run out of time; events come late, twice, broken or never; engines
-throttle and fall over. Then it prints a verdict on each session, computed from
-what the simulated engines saw. The exit status is 0 only if every verdict holds.`,
+		Short: "Play two evenings on the local system, judge them, and exit",
+		Long: `demo plays two evenings on the local system. On the first, people start work,
+sign out, are revoked, run out of time; events come late, twice, broken or never;
+engines throttle and fall over. On the second, a virtual cluster is made, used and
+deleted, a job's network is mended after a failed check, a notebook is moved to
+another cluster, and a stopped run goes on from its checkpoint. After each it prints a
+verdict on each session, computed from what the simulated engines saw. The exit
+status is 0 only if every verdict holds.`,
 		Example: "  nightshift demo\n  nightshift demo --json\n  nightshift demo --speed 3600   # an hour a second",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,65 +56,89 @@ func checkSpeed(speed float64, fast bool) error {
 	return usage("--speed: %g is not allowed; it must be from 0.1 to %d virtual seconds a second", speed, speedMax)
 }
 
+// evenings are what the demo plays, each on a local system of its own.
+var evenings = []struct {
+	title string
+	start time.Time
+	play  func(*clock.Clock, func(evening.Line)) (evening.Result, error)
+}{
+	{"An evening on the local system: simulated engines behind their real protocols, one virtual clock.", evening.Start(), evening.Play},
+	{"A second evening: clusters, a network, a notebook that moves, a run that goes on from its checkpoint.", evening.SecondStart(), evening.PlaySecond},
+}
+
 func demo(out io.Writer, asJSON bool, speed float64, now func() time.Time) error {
-	began := now()
-	c := clock.New(evening.Start())
-	if speed > 0 {
-		c = clock.Paced(evening.Start(), speed, now)
-	}
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
-	var failed error
-	line := func(v any, text string) {
-		var err error
-		if asJSON {
-			err = enc.Encode(v)
-		} else {
-			_, err = io.WriteString(out, text)
+	w := &teller{out: out, json: asJSON}
+	ok := true
+	for _, e := range evenings {
+		began := now()
+		c := clock.New(e.start)
+		if speed > 0 {
+			c = clock.Paced(e.start, speed, now)
 		}
-		if err != nil && failed == nil {
-			failed = fmt.Errorf("cannot write: %w", err)
+		w.text(e.title + "\n\n")
+		same := repeats{print: w.text}
+		result, err := e.play(c, func(l evening.Line) {
+			w.object(map[string]any{"type": "progress", "at": l.At, "who": l.Who, "what": l.What})
+			same.add(fmt.Sprintf("%s  %-10s  %s", l.At.Format("15:04:05"), l.Who, l.What))
+		})
+		same.flush()
+		if err != nil {
+			return fmt.Errorf("the demo could not be played: %w", err)
 		}
+		w.verdicts(result, now().Sub(began))
+		ok = ok && result.OK()
 	}
-	if !asJSON {
-		line(nil, "An evening on the local system: simulated engines behind their real protocols, one virtual clock.\n\n")
+	if w.failed == nil && !ok {
+		return fmt.Errorf("at least one verdict does not hold; the table says which")
 	}
-	same := repeats{print: func(text string) { line(nil, text) }}
-	result, err := evening.Play(c, func(l evening.Line) {
-		if asJSON {
-			line(map[string]any{"type": "progress", "at": l.At, "who": l.Who, "what": l.What}, "")
-			return
-		}
-		same.add(fmt.Sprintf("%s  %-10s  %s", l.At.Format("15:04:05"), l.Who, l.What))
-	})
-	same.flush()
-	if err != nil {
-		return fmt.Errorf("the demo could not be played: %w", err)
+	return w.failed
+}
+
+// teller writes either text or JSON lines, and keeps the first failure.
+type teller struct {
+	out    io.Writer
+	json   bool
+	failed error
+}
+
+func (w *teller) keep(err error) {
+	if err != nil && w.failed == nil {
+		w.failed = fmt.Errorf("cannot write: %w", err)
 	}
-	if !asJSON {
-		line(nil, "\n"+table(result))
+}
+
+func (w *teller) text(s string) {
+	if !w.json {
+		_, err := io.WriteString(w.out, s)
+		w.keep(err)
 	}
+}
+
+func (w *teller) object(v any) {
+	if w.json {
+		enc := json.NewEncoder(w.out)
+		enc.SetEscapeHTML(false)
+		w.keep(enc.Encode(v))
+	}
+}
+
+// verdicts tells how an evening was judged, and how long it took to play.
+func (w *teller) verdicts(result evening.Result, took time.Duration) {
+	w.text("\n" + table(result))
 	for _, row := range append(append([]evening.Row(nil), result.Rows...), result.Checks...) {
-		if asJSON {
-			line(map[string]any{"type": "verdict", "row": row}, "")
-		}
+		w.object(map[string]any{"type": "verdict", "row": row})
 	}
 	sessions := 0
 	for _, row := range result.Rows {
 		sessions += row.Sessions
 	}
-	summary := fmt.Sprintf("%d sessions and %d checks judged from what the engines saw: ", sessions, len(result.Checks))
-	if result.OK() {
-		summary += "every verdict holds."
-	} else {
-		summary += "NOT every verdict holds."
+	summary := "every verdict holds."
+	if !result.OK() {
+		summary = "NOT every verdict holds."
 	}
-	line(map[string]any{"type": "summary", "ok": result.OK(), "sessions": sessions, "checks": len(result.Checks), "proof": result.Proof, "seconds": now().Sub(began).Seconds()},
-		"\n"+summary+fmt.Sprintf(" Played in %.1f s.\nProof, from the hash-chained records alone: %s.\n", now().Sub(began).Seconds(), result.Proof))
-	if failed == nil && !result.OK() {
-		failed = fmt.Errorf("at least one verdict does not hold; the table says which")
-	}
-	return failed
+	w.object(map[string]any{"type": "summary", "ok": result.OK(), "sessions": sessions, "checks": len(result.Checks), "proof": result.Proof, "seconds": took.Seconds()})
+	w.text(fmt.Sprintf("\n%d sessions and %d checks judged from what the engines saw: %s Played in %.1f s.\nProof, from the hash-chained records alone: %s.\n\n",
+		sessions, len(result.Checks), summary, took.Seconds(), result.Proof))
 }
 
 // repeats prints a line that comes several times in a row once, with a count.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,16 +101,36 @@ func supposes(t *terminal, cmd *cobra.Command, change func(cmd *cobra.Command, a
 	return cmd
 }
 
-// reopened prints what sessions would be that had been opened under another
-// policy.
-func (t *terminal) reopened(out io.Writer, f client.Forecast, now time.Time) {
-	n := 0
-	for _, of := range f.Counts {
-		n += of
+// underPolicy prints what new sessions like today's would be under another
+// policy: those that would differ first, alike ones together.
+func (t *terminal) underPolicy(out io.Writer, f client.Forecast, now time.Time) {
+	over, other := 0, 0
+	slices.SortStableFunc(f.Sessions, func(a, b client.Fate) int {
+		return cmp.Or(cmp.Compare(differs(b), differs(a)), cmp.Compare(a.Why, b.Why))
+	})
+	for _, s := range f.Sessions {
+		switch differs(s) {
+		case 2:
+			over++
+		case 1:
+			other++
+		}
 	}
-	t.paragraph(out, "", fmt.Sprintf("Nothing of today ends by a change of policy. Of %s, opened under this one, %d would have ended by now and %d would be different.",
-		counted(int64(n), "session", "sessions"), f.Counts["ends"]+f.Counts["closes"], f.Counts["changes"]))
+	t.paragraph(out, "", fmt.Sprintf("Nothing of today ends or changes by a change of policy: it holds for sessions that open later. Of new sessions like these %d, %d would be over at the same age and %d would be different.",
+		len(f.Sessions), over, other))
 	t.fates(out, f, now)
+}
+
+// differs is how much a new session would differ from one of today's: 2 where it
+// would be over, 1 in mode or end, 0 in nothing.
+func differs(s client.Fate) int {
+	switch {
+	case s.After.Status != s.Status:
+		return 2
+	case s.After.Mode != s.Mode || s.After.Deadline != s.Deadline:
+		return 1
+	}
+	return 0
 }
 
 func whatIfSignOut(t *terminal) *cobra.Command {
@@ -145,15 +167,15 @@ func whatIfRevoke(t *terminal) *cobra.Command {
 func whatIfPolicy(t *terminal) *cobra.Command {
 	var o policyFlags
 	cmd := supposes(t, &cobra.Command{
-		Use: "policy [FILE]", Short: "What if today's sessions had been opened under another policy",
-		Long: `policy says what today's sessions would be, had they been opened under a policy
-with these settings. They are not: what was decided at the opening is frozen.`,
+		Use: "policy [FILE]", Short: "What if sessions like today's were opened under another policy",
+		Long: `policy says what new sessions like today's would be under a policy with these
+settings. Today's go on as they are: what was decided at their opening is frozen.`,
 		Example: "  nightshift whatif policy --background-duration 1d --tenant-limit 30d\n  nightshift whatif policy change.json",
 		Args:    cobra.MaximumNArgs(1),
 	}, func(cmd *cobra.Command, args []string) (map[string]any, error) {
 		change, err := o.change(cmd, strings.Join(args, ""))
 		return map[string]any{"policy": change}, err
-	}, t.reopened)
+	}, t.underPolicy)
 	o.flags(cmd)
 	return cmd
 }

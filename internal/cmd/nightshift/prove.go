@@ -23,18 +23,15 @@ import (
 
 // proveOptions are the flags of prove.
 type proveOptions struct {
-	from, to                string
-	offline, url, table     string
-	region, profile, export string
-	anchors                 []string
-	asJSON                  bool
-	fromAt, toAt            time.Time
-	now                     func() time.Time
-	out                     io.Writer
+	reach
+	from, to               string
+	offline, table, export string
+	anchors                []string
+	fromAt, toAt           time.Time
 }
 
-func proveCommand(now func() time.Time) *cobra.Command {
-	o := proveOptions{now: now}
+func proveCommand(t *terminal) *cobra.Command {
+	o := proveOptions{reach: reach{terminal: t}}
 	cmd := &cobra.Command{
 		Use:   "prove",
 		Short: "Say how many stops were on time, and verify the records that say so",
@@ -44,9 +41,9 @@ reordered or invented, and says how many stops there were, how many were on time
 worst. A stop counts in the time in which it was decided. A session whose run was
 over by itself is no stop; a stop that is not confirmed is open, never on time.
 
-It reads a running local system (--url), a table in an AWS account (--table), or
-a file that --export wrote (--offline): that one needs no system, no account and
-no network, and anybody can check it by other means: it is JSON lines, hashed
+It reads a running local system (--local), the table of a deployment (--stack, or
+--table), or a file that --export wrote (--offline): that one needs no system, no
+account and no network, and anybody can check it by other means: it is JSON lines, hashed
 with SHA-256, as the comment of internal/proof describes.
 
 What no file can show is that its newest anchors are gone. Keep an anchor's hash
@@ -56,27 +53,24 @@ elsewhere (it is printed here and logged when it is written), and give it with
 The exit status is 1 if anything is wrong with the evidence, with each fault on a
 line of its own; that stops were late does not change it.`,
 		Example: "  nightshift prove\n  nightshift prove --from 2026-11-20 --to 2026-11-21 --export evening.jsonl\n" +
-			"  nightshift prove --offline evening.jsonl --anchor 5f1c…\n  nightshift prove --table nightshift --region eu-central-1 --profile audit --from 2026-11-01",
-		Args: cobra.NoArgs,
+			"  nightshift prove --offline evening.jsonl --anchor 5f1c…\n  nightshift prove --stack nightshift --region eu-central-1 --profile audit --from 2026-11-01",
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := asUsage(o.check(cmd.Flags().Changed)); err != nil {
 				return err
 			}
-			o.out = cmd.OutOrStdout()
-			return o.prove(cmd.Context())
+			return o.prove(cmd)
 		},
 	}
+	o.reach.flags(cmd)
 	f := cmd.Flags()
+	f.Lookup("json").Usage = "print one JSON object instead of text"
 	f.StringVar(&o.from, "from", "", "count stops decided from this time on: 2026-11-20 (UTC) or 2026-11-20T18:00:00Z")
 	f.StringVar(&o.to, "to", "", "count stops decided before this time")
 	f.StringVar(&o.offline, "offline", "", "verify this file instead of a system")
-	f.StringVar(&o.url, "url", "http://127.0.0.1:4600", "door of the local system to read")
-	f.StringVar(&o.table, "table", "", "table in an AWS account to read")
-	f.StringVar(&o.region, "region", "", "with --table: its region; empty: as the AWS CLI is set")
-	f.StringVar(&o.profile, "profile", "", "with --table: the profile to use; empty: as the AWS CLI is set")
+	f.StringVar(&o.table, "table", "", "of a deployment: its table, where the stack cannot be read")
 	f.StringVar(&o.export, "export", "", "also write the evidence to this new file")
 	f.StringArrayVar(&o.anchors, "anchor", nil, "hash of an anchor that was kept elsewhere and must be there; may be repeated")
-	f.BoolVar(&o.asJSON, "json", false, "print one JSON object instead of text")
 	return cmd
 }
 
@@ -88,31 +82,31 @@ var (
 // check says which flag is wrong, and what it may be.
 func (o *proveOptions) check(given func(string) bool) error {
 	var sources []string
-	for _, name := range []string{"offline", "url", "table"} {
+	for _, name := range []string{"offline", "local", "stack", "table"} {
 		if given(name) {
 			sources = append(sources, "--"+name)
 		}
 	}
-	u, err := url.Parse(o.url)
 	switch {
 	case len(sources) > 1:
-		return fmt.Errorf("%s: give one of --offline, --url and --table", strings.Join(sources, " and "))
+		return fmt.Errorf("%s: give one of --offline, --local, --stack and --table", strings.Join(sources, " and "))
 	case given("offline") && o.offline == "":
 		return errors.New("--offline: it is empty; it must be a file that --export wrote")
 	case given("offline") && given("export"):
 		return errors.New("--export: what --offline reads is a file already; give one of the two")
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("--url: %q is not allowed; it must be the URL of a local system, such as http://127.0.0.1:4600", o.url)
+	case given("offline") && (given("region") || given("profile")):
+		return errors.New("--region, --profile: a file is in no account; leave them out")
+	case given("as") || given("api"):
+		return errors.New("--as, --api: the records themselves are read, by nobody's leave but the table's; give --local, --stack or --table")
 	case given("table") && !tableName.MatchString(o.table):
 		return fmt.Errorf("--table: %q is not allowed; it must be 3 to 255 letters, digits, '_', '-' and '.'", o.table)
-	case !given("table") && (given("region") || given("profile")):
-		return errors.New("--region, --profile: they are of the account that --table is in; give --table too")
 	}
 	for _, a := range o.anchors {
 		if !hashForm.MatchString(a) {
 			return fmt.Errorf("--anchor: %q is not allowed; it must be 64 hexadecimal digits, as prove prints them", a)
 		}
 	}
+	var err error
 	if o.fromAt, err = timeOf("--from", o.from); err != nil {
 		return err
 	}
@@ -138,8 +132,8 @@ func timeOf(flag, text string) (time.Time, error) {
 }
 
 // prove reads the evidence, writes it down where asked, and says what it proves.
-func (o *proveOptions) prove(ctx context.Context) error {
-	in, err := o.open(ctx)
+func (o *proveOptions) prove(cmd *cobra.Command) error {
+	in, err := o.evidence(cmd)
 	if err != nil {
 		return err
 	}
@@ -162,7 +156,7 @@ func (o *proveOptions) prove(ctx context.Context) error {
 	if err := o.within(r.Header); err != nil {
 		return err
 	}
-	if err := o.tell(r); err != nil {
+	if err := o.tell(cmd.OutOrStdout(), r); err != nil {
 		return err
 	}
 	if !r.Holds() {
@@ -183,60 +177,78 @@ func (o *proveOptions) within(h proof.Header) error {
 	return nil
 }
 
-// open gives the evidence as it comes.
-func (o *proveOptions) open(ctx context.Context) (io.ReadCloser, error) {
-	switch {
-	case o.offline != "":
+// evidence gives the evidence as it comes.
+func (o *proveOptions) evidence(cmd *cobra.Command) (io.ReadCloser, error) {
+	ctx := cmd.Context()
+	if o.offline != "" {
 		file, err := os.Open(o.offline)
 		if err != nil {
 			return nil, fmt.Errorf("--offline: %w", err)
 		}
 		return file, nil
-	case o.table != "":
-		store, err := ddbstore.Connect(ctx, o.region, o.profile, o.table)
-		if err != nil {
-			return nil, fmt.Errorf("--table: %w", err)
-		}
-		in, out := io.Pipe()
-		go func() { out.CloseWithError(app.ExportProof(ctx, store, out, o.fromAt, o.toAt, o.now())) }()
-		return in, nil
 	}
-	return o.ask(ctx)
+	deployed, err := o.deployed(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if !deployed && o.table == "" {
+		return o.ask(ctx)
+	}
+	if o.table == "" {
+		conf, err := o.account(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if o.table, err = o.output(ctx, conf, "TableName"); err != nil {
+			return nil, err
+		}
+	}
+	store, err := ddbstore.Connect(ctx, o.region, o.profile, o.table)
+	if err != nil {
+		return nil, fmt.Errorf("the table %s: %w", o.table, err)
+	}
+	in, out := io.Pipe()
+	go func() { out.CloseWithError(app.ExportProof(ctx, store, out, o.fromAt, o.toAt, o.now())) }()
+	return in, nil
 }
 
 // answerMax bounds what is shown of an answer that is no proof.
 const answerMax = 500
 
 func (o *proveOptions) ask(ctx context.Context) (io.ReadCloser, error) {
+	door, err := o.door()
+	if err != nil {
+		return nil, err
+	}
 	q := url.Values{}
 	for name, at := range map[string]time.Time{"from": o.fromAt, "to": o.toAt} {
 		if !at.IsZero() {
 			q.Set(name, at.Format(time.RFC3339Nano))
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(o.url, "/")+"/proof?"+q.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, door+"/proof?"+q.Encode(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("--url: %w", err)
+		return nil, fmt.Errorf("--local: %w", err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: hinting{}}).Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("--url: no local system answers at %s (nightshift up starts one): %w", o.url, errors.Unwrap(err))
+		return nil, fmt.Errorf("%s cannot be reached: %w", door, errors.Unwrap(err))
 	}
 	if resp.StatusCode != http.StatusOK {
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, answerMax))
-		return nil, errors.Join(fmt.Errorf("--url: %s answers %s: %s", o.url, resp.Status, strings.Join(strings.Fields(string(said)), " ")), resp.Body.Close())
+		return nil, errors.Join(fmt.Errorf("%s answers %s: %s", door, resp.Status, strings.Join(strings.Fields(string(said)), " ")), resp.Body.Close())
 	}
 	return resp.Body, nil
 }
 
 // tell prints what is proven.
-func (o *proveOptions) tell(r proof.Report) error {
+func (o *proveOptions) tell(out io.Writer, r proof.Report) error {
 	if o.asJSON {
-		enc := json.NewEncoder(o.out)
+		enc := json.NewEncoder(out)
 		enc.SetEscapeHTML(false)
 		return enc.Encode(map[string]any{"holds": r.Holds(), "summary": r.Summary(), "report": r})
 	}
-	_, err := io.WriteString(o.out, proofText(r))
+	_, err := io.WriteString(out, proofText(r))
 	return err
 }
 

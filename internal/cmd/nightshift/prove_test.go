@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -91,11 +92,9 @@ func evidence(t *testing.T) []byte {
 func told(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	cmd := proveCommand(proofNow)
-	cmd.SilenceUsage, cmd.SilenceErrors = true, true
-	cmd.SetOut(&out)
-	cmd.SetArgs(args)
-	err := cmd.ExecuteContext(t.Context())
+	err := execute(t.Context(), append([]string{"prove"}, args...), &terminal{
+		in: strings.NewReader(""), out: &out, err: io.Discard, now: proofNow, getenv: func(string) string { return "" },
+	})
 	return out.String(), err
 }
 
@@ -172,7 +171,7 @@ func TestS8_4ProveALocalSystemThenItsFile(t *testing.T) {
 	door := httptest.NewServer(s.Door())
 	defer door.Close()
 	file := filepath.Join(t.TempDir(), "kept.jsonl")
-	live, err := told(t, "--url", door.URL+"/", "--export", file)
+	live, err := told(t, "--local="+door.URL+"/", "--export", file)
 	if err != nil || !strings.HasPrefix(live, "0 stops, 0 on time, worst –\n") || !strings.Contains(live, "verified:") {
 		t.Fatalf("%v: %s", err, live)
 	}
@@ -191,7 +190,7 @@ func TestS8_4ProveALocalSystemThenItsFile(t *testing.T) {
 	if out, err := told(t, "--offline", file, "--anchor", strings.Repeat("0", 64)); statusOf(err) != 1 || !strings.Contains(out, "BROKEN: no anchor has the hash 000") {
 		t.Errorf("an anchor that never was is found: %v: %s", err, out)
 	}
-	if _, err := told(t, "--url", door.URL, "--export", file); err == nil || !strings.Contains(err.Error(), "--url: no local system answers at "+door.URL) {
+	if _, err := told(t, "--local="+door.URL, "--export", file+".new"); err == nil || !strings.Contains(err.Error(), door.URL+" cannot be reached: no local system answers there") {
 		t.Errorf("nothing answers: %v", err)
 	}
 }
@@ -205,26 +204,29 @@ func TestProveRefusesWithASentence(t *testing.T) {
 	for _, c := range []struct {
 		args, want string
 	}{
-		{"--offline f --url http://h", "--offline and --url: give one of --offline, --url and --table"},
+		{"--offline f --local=http://h", "--offline and --local: give one of --offline, --local, --stack and --table"},
+		{"--stack a --table abc", "--stack and --table: give one of --offline, --local, --stack and --table"},
+		{"--local --region eu-west-1", "--local, --region: give one of the two"},
+		{"--as u-ana", "--as, --api: the records themselves are read"},
 		{"--offline=", "--offline: it is empty; it must be a file that --export wrote"},
 		{"--offline f --export g", "--export: what --offline reads is a file already"},
 		{"--offline " + file + ".none", "--offline: open "},
-		{"--url here", `--url: "here" is not allowed; it must be the URL of a local system`},
-		{"--url " + elsewhere.URL, "--url: " + elsewhere.URL + " answers 404 Not Found: 404 page not found"},
+		{"--local=here", `--local: "here" is not allowed; it must be the address of a local system`},
+		{"--local=" + elsewhere.URL, elsewhere.URL + " answers 404 Not Found: 404 page not found"},
 		{"--table a/b", `--table: "a/b" is not allowed; it must be 3 to 255 letters`},
-		{"--region eu-west-1", "--region, --profile: they are of the account that --table is in"},
+		{"--offline f --region eu-west-1", "--region, --profile: a file is in no account"},
 		{"--from yesterday", `--from: "yesterday" is not allowed; it must be a day such as 2026-11-20`},
 		{"--to 2026-13-01", `--to: "2026-13-01" is not allowed; it must be a day`},
 		{"--from 2026-11-20 --to 2026-11-20", "--to: 2026-11-20 is not after --from 2026-11-20"},
 		{"--anchor 12ab", `--anchor: "12ab" is not allowed; it must be 64 hexadecimal digits`},
-		{"--offline " + file + " --export-to x", "unknown flag: --export-to"},
+		{"--offline " + file + " --export-to x", "--export-to: there is no such flag"},
 	} {
 		_, err := told(t, strings.Fields(c.args)...)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("prove %s: got %v, want a sentence that begins with %s", c.args, err, c.want)
 		}
 	}
-	if _, err := told(t, "--url", elsewhere.URL, "--export", file); err == nil {
+	if _, err := told(t, "--local="+elsewhere.URL, "--export", file); err == nil {
 		t.Error("a file that is there was written over")
 	}
 }

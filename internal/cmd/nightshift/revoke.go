@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
@@ -181,53 +177,22 @@ func (o *revokeOptions) confirm(c *client.Client, ends int, target client.Target
 	if target.User != "" {
 		what += " of " + target.User + ", and what " + target.User + " is starting now,"
 	}
-	fmt.Fprintf(o.err, "\n%s at %s? [y/N] ", what, c.Base)
-	answer, err := bufio.NewReader(io.LimitReader(o.in, 100)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if word := strings.ToLower(strings.TrimSpace(answer)); word != "y" && word != "yes" {
-		return statusError{errors.New("nothing was revoked: you did not say yes"), exitRefused}
-	}
-	return nil
+	return o.agreed(what+" at "+c.Base, "nothing was revoked")
 }
-
-// patience is how many times in a row a revocation's progress may be out of
-// reach before the waiting is given up. The revocation goes on all the same.
-const (
-	patience = 10
-	glance   = 2 * time.Second
-)
 
 // watch waits until a revocation's runs are seen stopped, and tells the end.
 func (o *revokeOptions) watch(cmd *cobra.Command, c *client.Client, id string) error {
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
-	defer stop()
+	var r client.Revocation
 	bar := drainBar{terminal: o.terminal}
-	for failed := 0; failed < patience; {
-		var r client.Revocation
-		a, err := c.Get(ctx, client.Of("revocations", id), &r)
-		var p *client.Problem
-		switch {
-		case err == nil && r.Progress.Done:
-			bar.show(r)
-			bar.end()
-			return o.done(cmd, a, r)
-		case err == nil:
-			failed = 0
-			bar.show(r)
-		case errors.As(err, &p) && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests:
-			bar.end()
-			return err
-		default:
-			failed++
-		}
-		if o.wait(ctx, glance) != nil {
-			break
-		}
-	}
+	a, err := o.await(cmd, c, client.Of("revocations", id), &r, func() bool {
+		bar.show(r)
+		return r.Progress.Done
+	})
 	bar.end()
-	return statusError{fmt.Errorf("not everything is seen stopped yet; it goes on by itself, and nightshift revoke --follow %s watches it", id), exitUnknown}
+	if err == nil {
+		return o.done(cmd, a, r)
+	}
+	return unseen(err, "not everything is seen stopped yet; it goes on by itself, and nightshift revoke --follow "+id+" watches it")
 }
 
 func (o *revokeOptions) done(cmd *cobra.Command, a client.Answer, r client.Revocation) error {

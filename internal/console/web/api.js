@@ -11,11 +11,13 @@ let shown = Date.now();
 export const now = () => new Date(shown);
 
 const kept = new Map();
-const store = { get(k) { try { return sessionStorage.getItem(k); } catch { return null; } }, set(k, v) { try { v ? sessionStorage.setItem(k, v) : sessionStorage.removeItem(k); } catch { /* for this page only */ } } };
+export const store = { get(k) { try { return sessionStorage.getItem(k); } catch { return null; } }, set(k, v) { try { v ? sessionStorage.setItem(k, v) : sessionStorage.removeItem(k); } catch { /* for this page only */ } } };
 
 let as = store.get('as'), token = store.get('token');
 export const actingAs = () => as;
 export function actAs(who) { as = who; store.set('as', who); kept.clear(); }
+/** signedIn says whether this tab has a token. */
+export const signedIn = () => Boolean(token);
 export function signIn(t) { token = t; store.set('token', t); kept.clear(); }
 
 async function ask(method, path, body, headers) {

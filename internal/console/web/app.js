@@ -4,7 +4,8 @@
 // both are done again every period, without a reload.
 
 import { h, patch, mark, unseen, icon } from './dom.js';
-import { get, now, actAs, actingAs, signIn, Problem } from './api.js';
+import { get, now, actAs, actingAs, signIn, signedIn, Problem } from './api.js';
+import * as signing from './signin.js';
 import { clockOf, dayOf, zone } from './words.js';
 import * as nowView from './now.js';
 import * as timeline from './timeline.js';
@@ -14,9 +15,11 @@ import * as revoke from './revoke.js';
 import * as proof from './proof.js';
 import * as policy from './policy.js';
 import * as user from './user.js';
+import * as costs from './costs.js';
+import * as notices from './notices.js';
 
-const views = { now: nowView, timeline, session, whatif, revoke, revocation: revoke.progress, proof, policy, user };
-const menu = [['now', 'Now'], ['timeline', 'Timeline'], ['whatif', 'What if'], ['proof', 'Proof', true], ['policy', 'Policy']];
+const views = { now: nowView, timeline, session, whatif, revoke, revocation: revoke.progress, proof, policy, user, costs, notices };
+const menu = [['now', 'Now'], ['timeline', 'Timeline'], ['whatif', 'What if'], ['costs', 'Costs'], ['notices', 'Notices'], ['proof', 'Proof', true], ['policy', 'Policy']];
 
 const main = document.getElementById('main');
 const place = { name: '', arg: '', query: {}, run: 0 };
@@ -80,23 +83,19 @@ function fail(p) {
   failing = passing ? failing ?? { since: now(), p } : null;
   frame();
   if (passing && place.data !== undefined) return;
-  patch(main, [head(), p.status === 401 ? signInForm(p) : h('div', { class: 'panel', 'data-key': 'failed' },
+  if (p.status === 401) {
+    const run = place.run;
+    me = null;
+    signing.form(sentence(p.detail), () => open(true)).then((form) => run === place.run && patch(main, [head(), form]));
+    return;
+  }
+  patch(main, [head(), h('div', { class: 'panel', 'data-key': 'failed' },
     h('p', {}, mark('bad', 'alert', titleOf(p))), h('p', {}, sentence(p.detail)), p.remedy && h('p', {}, p.remedy),
     h('p', { class: 'acts' }, passing ? 'It is tried again every few seconds.' : [h('button', { type: 'button', onclick: () => refresh(place.run) }, 'Try again'), h('a', { class: 'button', href: '#/now' }, 'Back to Now')]))]);
 }
 
 const titleOf = (p) => ({ 0: 'No answer', 403: 'Not allowed', 404: 'Not found', [-1]: 'Failed' }[p.status] ?? p.title ?? 'Failed');
 const sentence = (t) => t.charAt(0).toUpperCase() + t.slice(1) + (/[.!?]$/.test(t) ? '' : '.');
-
-/** signInForm takes a token: Nightshift believes those of one issuer, and has no
- * page of its own to sign in at. */
-function signInForm(p) {
-  const input = h('input', { id: 'token', type: 'password', autocomplete: 'off', required: true });
-  return h('form', { class: 'panel narrow', 'data-keep': 'token', 'aria-label': 'Sign in', onsubmit: (e) => { e.preventDefault(); signIn(input.value.trim().replace(/^Bearer /, '')); me = null; open(true); } },
-    h('p', {}, mark('warn', 'lock', 'You are not signed in')), h('p', {}, sentence(p.detail)),
-    h('div', { class: 'field' }, h('label', { for: 'token' }, 'Access token'), input, h('p', { class: 'help' }, 'From your identity provider, for Nightshift. It is kept until this tab is closed.')),
-    h('p', { class: 'acts' }, h('button', { class: 'main' }, 'Sign in')));
-}
 
 const titleNow = () => (typeof views[place.name].title === 'function' ? views[place.name].title(place.arg, place.query, me) : views[place.name].title);
 const head = () => h('h1', { tabindex: '-1' }, titleNow());
@@ -109,7 +108,7 @@ function frame() {
     h('li', { 'data-key': name }, h('a', { href: '#/' + name, 'aria-current': place.name === name ? 'page' : null }, name === 'now' && me && !admin ? 'My runs' : text))));
   patch(document.getElementById('tools'), [
     h('span', { class: 'clock' }, unseen('System time '), h('time', { datetime: now().toISOString() }, dayOf(now()) + ', ' + clockOf(now())), ' ' + zone()),
-    me && whoIs(), themeButton()]);
+    me && whoIs(), me && signedIn() && h('button', { type: 'button', class: 'bare', 'data-key': 'leave', onclick: () => { signIn(null); me = null; open(); } }, icon('leave'), 'Sign out'), themeButton()]);
   patch(document.getElementById('state'), [
     me?.local && h('p', { class: 'strip', 'data-key': 'local' }, 'A local system with simulated engines; not for production.'),
     failing && h('p', { class: 'strip bad', 'data-key': 'failing' }, icon('alert'), ' ' + failing.p.detail + ' What is shown was true at ' + clockOf(failing.since) + '. It is tried again every few seconds.')]);
@@ -146,4 +145,4 @@ addEventListener('hashchange', () => open());
 document.addEventListener('visibilitychange', () => document.hidden || refresh(place.run));
 let width = innerWidth;
 addEventListener('resize', () => { if (innerWidth !== width && place.data !== undefined) { width = innerWidth; again(); } });
-open(true);
+signing.back().finally(() => open(true));

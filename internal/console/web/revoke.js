@@ -89,13 +89,13 @@ function pick(query) {
 }
 
 /** fates is a table of what would become of sessions. */
-export function fates(list, leftOut, caption, changes, outcome = w.outcome) {
+export function fates(list, leftOut, caption, changes) {
   return h('section', { 'data-key': 'fates' }, table(caption, [
     { head: 'Run', class: 'grow', cell: (f) => [h('a', { class: 'code', href: '#/session/' + encodeURIComponent(f.id) }, w.runName(f)), h('span', { class: 'note' }, w.engine(f))] },
     { head: 'User', cell: (f) => h('span', { class: 'nowrap' }, f.user) },
-    { head: 'Mode', cell: (f) => (f.after.mode === f.mode ? w.mode(f.mode) : [w.mode(f.mode), h('span', { class: 'note' }, 'then ', f.after.mode)]) },
+    { head: 'Mode', cell: (f) => (f.after.mode === f.mode || f.outcome === 'goes-on' ? w.mode(f.mode) : [w.mode(f.mode), h('span', { class: 'note' }, 'then ', f.after.mode)]) },
     changes && { head: 'End', cell: (f) => [f.deadline ? w.time(f.deadline) : 'no limit', f.outcome === 'changes' && f.after.deadline !== f.deadline ? h('span', { class: 'note' }, 'then ', f.after.deadline ? w.time(f.after.deadline) : 'no limit') : null] },
-    { head: 'Outcome', cell: (f) => outcome(f.outcome) },
+    { head: 'Outcome', cell: (f) => w.outcome(f.outcome) },
     { head: 'Why', class: 'why', cell: (f) => w.plain(f.why) },
   ].filter(Boolean), list, (f) => f.id), leftOut > 0 && h('p', { class: 'quiet' }, 'And ' + w.number(leftOut) + ' more, which are counted above.'));
 }

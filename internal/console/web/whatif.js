@@ -70,17 +70,16 @@ function form(data, kind, query, admin) {
 
 const local = (t) => new Date(t.getTime() - t.getTimezoneOffset() * 6e4).toISOString().slice(0, 16);
 
-// Under a policy that is not theirs, sessions would have ended; they do not.
-const had = (o) => (o === 'ends' || o === 'closes' ? mark('bad', 'no', 'would have ended') : o === 'changes' ? mark('warn', 'change', 'would be different') : w.outcome(o));
-
+// A changed policy ends and changes nothing that runs: what it says of each
+// session is what a new one like it would be.
 function result(r, kind) {
-  const c = r.counts, ends = (c.ends ?? 0) + (c.closes ?? 0), on = (c['goes-on'] ?? 0) + (c['goes-on-alert'] ?? 0);
-  return h('section', { 'data-key': 'result', 'aria-labelledby': 'result' }, h('h2', { id: 'result' }, kind === 'policy' ? 'Had they been opened under it' : 'Then'),
-    kind === 'policy' ? h('p', { class: 'quiet' }, 'Running sessions keep what they were opened with (S1.6). A changed policy holds for new ones.') : h('p', { class: 'lead', role: 'status' }, w.plain(r.text)),
-    facts('totals', [
-      [kind === 'policy' ? 'Would have ended' : 'Would end', mark(ends ? 'bad' : 'quiet', 'no', w.number(ends)), r.savesAtMost && ends && kind !== 'policy' ? ['saves at most ', w.sum(r.savesAtMost)] : ''],
-      [kind === 'policy' ? 'Would be different' : 'Would change', mark(c.changes ? 'warn' : 'quiet', 'change', w.number(c.changes ?? 0))],
+  const c = r.counts, ends = (c.ends ?? 0) + (c.closes ?? 0), on = (c['goes-on'] ?? 0) + (c['goes-on-alert'] ?? 0), policy = kind === 'policy';
+  return h('section', { 'data-key': 'result', 'aria-labelledby': 'result' }, h('h2', { id: 'result' }, policy ? 'New sessions like these' : 'Then'),
+    policy ? h('p', { class: 'lead', role: 'status' }, w.plural(on, 'session') + ' would go on as opened: a changed policy holds for new ones. Beside each stands what a new one like it would be.') : h('p', { class: 'lead', role: 'status' }, w.plain(r.text)),
+    !policy && facts('totals', [
+      ['Would end', mark(ends ? 'bad' : 'quiet', 'no', w.number(ends)), r.savesAtMost && ends ? ['saves at most ', w.sum(r.savesAtMost)] : ''],
+      ['Would change', mark(c.changes ? 'warn' : 'quiet', 'change', w.number(c.changes ?? 0))],
       ['Would go on', mark('good', 'yes', w.number(on)), c['goes-on-alert'] ? w.number(c['goes-on-alert']) + ' with an alert' : ''],
-      ends && kind !== 'policy' ? ['Last one asked to stop in', 'about ' + w.lasting(r.etaSeconds * 1000)] : null]),
-    r.sessions.length ? fates(r.sessions, r.leftOut, 'What would become of each session', true, kind === 'policy' ? had : undefined) : h('div', { class: 'panel empty' }, h('p', {}, h('strong', {}, 'No live session is concerned.'))));
+      ends ? ['Last one asked to stop in', 'about ' + w.lasting(r.etaSeconds * 1000)] : null]),
+    r.sessions.length ? fates(r.sessions, r.leftOut, 'What would become of each session', true) : h('div', { class: 'panel empty' }, h('p', {}, h('strong', {}, 'No live session is concerned.'))));
 }

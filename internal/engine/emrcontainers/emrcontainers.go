@@ -33,7 +33,9 @@ import (
 	"nightshift/internal/workload"
 )
 
-// The tags that join a run with its session, and name its user.
+// The tags that join a run with its session, and name its user. Both are put on
+// what is started here; whom somebody else's run is for is read from TagUser too,
+// or from the tag that ReadUserFrom says.
 const (
 	TagSession = "nightshift:session"
 	TagUser    = "nightshift:user"
@@ -64,13 +66,21 @@ type Engine struct {
 	endpoint string
 	now      func() time.Time
 	clusters []string
+	userTag  string // of runs that Nightshift did not start
 }
 
 // New gives the engine of endpoint "emr-containers/<account>/<region>". Given
 // clusters, only those virtual clusters are listed; otherwise all that can have
 // live runs, asked anew for each listing.
 func New(client API, account, region string, now func() time.Time, clusters ...string) *Engine {
-	return &Engine{client: client, endpoint: "emr-containers/" + account + "/" + region, now: now, clusters: clusters}
+	return &Engine{client: client, endpoint: "emr-containers/" + account + "/" + region, now: now, clusters: clusters, userTag: TagUser}
+}
+
+// ReadUserFrom has the user of runs that Nightshift did not start read from a tag of
+// that name; "" leaves it at TagUser. It answers the engine.
+func (e *Engine) ReadUserFrom(tag string) *Engine {
+	e.userTag = cmp.Or(tag, TagUser)
+	return e
 }
 
 // Endpoint is the id under which the engine lists its runs.
@@ -296,7 +306,7 @@ func split(op string, run workload.Run) (cluster, id string, err error) {
 func (e *Engine) observe(r types.JobRun, cluster string, asked time.Time) workload.Observation {
 	o := workload.Observation{
 		Run: e.run(cluster, aws.ToString(r.Id)), Name: aws.ToString(r.Name), State: state(r.State), At: asked,
-		CreatedAt: aws.ToTime(r.CreatedAt), Stamp: cmp.Or(r.Tags[TagSession], stampIn(aws.ToString(r.ClientToken))), User: r.Tags[TagUser],
+		CreatedAt: aws.ToTime(r.CreatedAt), Stamp: cmp.Or(r.Tags[TagSession], stampIn(aws.ToString(r.ClientToken))), User: r.Tags[e.userTag],
 		Detail: strings.TrimSpace(string(r.FailureReason) + " " + aws.ToString(r.StateDetails)),
 	}
 	o.Run.Billing = billing(r.JobDriver, r.Tags)

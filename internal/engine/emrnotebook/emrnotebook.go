@@ -12,6 +12,7 @@ package emrnotebook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -35,7 +36,9 @@ import (
 	"nightshift/internal/workload"
 )
 
-// The tags that join a run with its session, and name its user.
+// The tags that join a run with its session, and name its user. Both are put on
+// what is started here; whom somebody else's run is for is read from TagUser too,
+// or from the tag that ReadUserFrom says.
 const (
 	TagSession = "nightshift:session"
 	TagUser    = "nightshift:user"
@@ -69,6 +72,7 @@ type Engine struct {
 	client   API
 	endpoint string
 	now      func() time.Time
+	userTag  string      // of runs that Nightshift did not start
 	shallow  atomic.Bool // the service refuses to list as far back as we would
 
 	mu    sync.Mutex
@@ -85,7 +89,14 @@ type known struct {
 
 // New gives the engine of endpoint "emr-notebook/<account>/<region>".
 func New(client API, account, region string, now func() time.Time) *Engine {
-	return &Engine{client: client, endpoint: "emr-notebook/" + account + "/" + region, now: now, known: map[string]known{}}
+	return &Engine{client: client, endpoint: "emr-notebook/" + account + "/" + region, now: now, userTag: TagUser, known: map[string]known{}}
+}
+
+// ReadUserFrom has the user of runs that Nightshift did not start read from a tag of
+// that name; "" leaves it at TagUser. It answers the engine.
+func (e *Engine) ReadUserFrom(tag string) *Engine {
+	e.userTag = cmp.Or(tag, TagUser)
+	return e
 }
 
 // Endpoint is the id under which the engine lists its runs.
@@ -290,7 +301,7 @@ func (e *Engine) describe(ctx context.Context, op, id string) (seen, error) {
 		switch aws.ToString(t.Key) {
 		case TagSession:
 			k.stamp = aws.ToString(t.Value)
-		case TagUser:
+		case e.userTag:
 			k.user = aws.ToString(t.Value)
 		case tagCreator:
 			k.creator = aws.ToString(t.Value)

@@ -38,6 +38,9 @@ const (
 	// looksMax bounds how many idle sessions' statements one listing reads; the
 	// activity of further ones is not known this time.
 	looksMax = 200
+	// progressMax bounds how many busy sessions' statements one listing reads to say
+	// how far they are; of the others that is not said.
+	progressMax = 50
 	// statementsSize is how many of a session's last statements are read.
 	statementsSize = 20
 	// bodyMax bounds what is read of one answer; a longer one is an error.
@@ -124,7 +127,7 @@ func (e *Engine) List(ctx context.Context, endpoint string) (workload.Listing, e
 			l.Runs = append(l.Runs, e.gone(workload.Run{Engine: workload.Livy, ID: id, Kind: workload.LivySession, Application: workload.Spark}, asked))
 		}
 	}
-	looks := looksMax
+	looks := looks{idle: looksMax, busy: progressMax}
 	for _, s := range all {
 		id := s.identify(sessions)
 		if id == "" {
@@ -135,7 +138,7 @@ func (e *Engine) List(ctx context.Context, endpoint string) (workload.Listing, e
 		}
 		o, err := e.active(ctx, s, e.observe(s, id, sessions, asked), &looks)
 		if err != nil {
-			looks = 0 // the server has other troubles: what was listed stands
+			looks.idle, looks.busy = 0, 0 // the server has other troubles: what was listed stands
 		}
 		l.Runs = append(l.Runs, o)
 	}
@@ -159,21 +162,37 @@ func (e *Engine) addBatches(ctx context.Context, l workload.Listing) (workload.L
 	return l, err
 }
 
+// looks are how many sessions' statements may still be read.
+type looks struct{ idle, busy int }
+
 // active completes an observation by what the session does. Where it is said to
 // be idle its statements decide, read while looks are left: one that is not
-// finished makes it busy, and a busy session is never idle (S2.2).
-func (e *Engine) active(ctx context.Context, s session, o workload.Observation, looks *int) (workload.Observation, error) {
-	var err error
+// finished makes it busy, and a busy session is never idle (S2.2). Of a busy one
+// they say how far its work is (S4.6).
+func (e *Engine) active(ctx context.Context, s session, o workload.Observation, left *looks) (workload.Observation, error) {
 	switch {
 	case o.State == workload.Running:
 		o.Activity = workload.Activity{Known: true, Busy: true}
-	case s.looked() && *looks > 0:
-		*looks--
-		if o.Activity, err = e.activity(ctx, s); o.Activity.Busy {
-			o.State = workload.Running
+		// Reading moves what Livy counts a session's own timeout from, which ends busy
+		// ones too where timeout-check.skip-busy is off. Of those that were started
+		// through us it is we who see to their end.
+		if strings.HasPrefix(s.Name, ours) && s.quiet() && left.busy > 0 {
+			left.busy--
+			last, _, err := e.statements(ctx, s)
+			o.Progress = last.progress(o.At)
+			return o, err
+		}
+	case s.looked() && left.idle > 0:
+		left.idle--
+		last, known, err := e.statements(ctx, s)
+		if err != nil || !known {
+			return o, err
+		}
+		if o.Activity = last.activity(); o.Activity.Busy {
+			o.State, o.Progress = workload.Running, last.progress(o.At)
 		}
 	}
-	return o, err
+	return o, nil
 }
 
 // Describe looks a run up in a complete listing: a GET of the session itself
@@ -189,7 +208,7 @@ func (e *Engine) Describe(ctx context.Context, run workload.Run) (workload.Obser
 	case s != nil && kind == batches:
 		return e.observe(*s, run.ID, kind, asked), nil
 	case s != nil:
-		looks := 1
+		looks := looks{idle: 1, busy: 1}
 		// Activity that cannot be read is not known; the state stands.
 		o, _ := e.active(ctx, *s, e.observe(*s, run.ID, kind, asked), &looks)
 		return o, nil
@@ -248,7 +267,7 @@ func (e *Engine) Stop(ctx context.Context, run workload.Run) error {
 		return err
 	case s == nil:
 		return e.forgotten(op, run, asked)
-	case state(s.State).Over():
+	case state(s.State).Over() && !s.remains(k):
 		return nil
 	}
 	e.memory.stopping(k, s.ID)
@@ -271,9 +290,10 @@ func (e *Engine) Stop(ctx context.Context, run workload.Run) error {
 	return err
 }
 
-// activity reads a session's last statements. This is a heartbeat for the
-// session, and it is not counted as activity.
-func (e *Engine) activity(ctx context.Context, s session) (workload.Activity, error) {
+// statements reads a session's last statements; false where it is not active any
+// more, or gone. This is a heartbeat for the session, and it is not counted as
+// activity.
+func (e *Engine) statements(ctx context.Context, s session) (answer, bool, error) {
 	const op = "livy: list statements"
 	path := "/sessions/" + s.address() + "/statements?order=desc&size=" + strconv.Itoa(statementsSize)
 	read := func(from int) (a answer, err error) {
@@ -286,18 +306,37 @@ func (e *Engine) activity(ctx context.Context, s session) (workload.Activity, er
 	}
 	switch {
 	case fault.Is(err, fault.Invalid), fault.Is(err, fault.NotFound):
-		return workload.Activity{}, nil // it is not active any more, or gone
+		return answer{}, false, nil
 	case err != nil:
-		return workload.Activity{}, err
+		return answer{}, false, err
 	}
+	return last, true, nil
+}
+
+func (l answer) activity() workload.Activity {
 	a := workload.Activity{Known: true}
-	for _, s := range last.Statements {
+	for _, s := range l.Statements {
 		a.Busy = a.Busy || s.unfinished()
 		if t := time.UnixMilli(s.completed()).UTC(); s.completed() > 0 && t.After(a.Since) {
 			a.Since = t
 		}
 	}
-	return a, nil
+	return a
+}
+
+// progress is how far the statement is that runs. Livy counts its Spark tasks:
+// between two jobs of a statement it says what it said last.
+func (l answer) progress(at time.Time) workload.Progress {
+	for _, s := range l.Statements {
+		if s.State == "running" && s.Progress >= 0 && s.Progress <= 1 {
+			p := workload.Progress{Of: "statement " + strconv.Itoa(s.ID), Fraction: s.Progress, At: at}
+			if s.Started > 0 {
+				p.Since = time.UnixMilli(s.Started).UTC()
+			}
+			return p
+		}
+	}
+	return workload.Progress{}
 }
 
 type answer struct {
@@ -309,6 +348,8 @@ type statement struct {
 	ID        int             `json:"id"`
 	State     string          `json:"state"`
 	Output    json.RawMessage `json:"output"`
+	Progress  float64         `json:"progress"`  // 0 to 1
+	Started   int64           `json:"started"`   // milliseconds since 1970; 0: a server that does not say
 	Completed *int64          `json:"completed"` // milliseconds since 1970; 0: not yet; nil: a server that does not say
 }
 

@@ -275,6 +275,38 @@ func TestS2_2Activity(t *testing.T) {
 	is("after thirty short ones", workload.Idle, workload.Activity{Known: true, Since: b.clock.Now().Add(-9 * time.Second)})
 }
 
+// TestS4_6Progress: of a busy session that was started through us, and of no
+// other, the running statement says how far it is and since when.
+func TestS4_6Progress(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		want       bool
+	}{
+		{"ours", `{"name":"` + ours + `s-1"}`, true},
+		{"another's, whose own timeout reading would move", `{"name":"nightly"}`, false},
+		{"ours with a heartbeat, which reading would be", `{"name":"` + ours + `s-1","heartbeatTimeoutInSecond":36000}`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := bare(t, livysim.Config{SkipBusy: true})
+			b.create(c.body)
+			b.wait(time.Minute)
+			b.call("POST", "/sessions/0/statements", `{"code":"1+1"}`)
+			b.wait(time.Minute)
+			began := b.clock.Now().UTC()
+			b.call("POST", "/sessions/0/statements", `{"code":"sleep 8h"}`)
+			b.wait(2 * time.Hour)
+			var want workload.Progress
+			if c.want {
+				want = workload.Progress{Of: "statement 1", Fraction: 0.25, Since: began, At: b.clock.Now()}
+			}
+			o := b.list().Runs[0]
+			if d, err := b.engine.Describe(t.Context(), o.Run); o.Progress != want || d.Progress != want || o.State != workload.Running || err != nil {
+				t.Errorf("listed %+v (%s), described %+v, %v; want %+v", o.Progress, o.State, d.Progress, err, want)
+			}
+		})
+	}
+}
+
 // TestS2_2ABusySessionIsNeverIdle: a statement that is not finished makes its
 // session busy, whatever the list says.
 func TestS2_2ABusySessionIsNeverIdle(t *testing.T) {
@@ -329,8 +361,8 @@ func TestServersWithoutDescendingOrder(t *testing.T) {
 	}))
 	defer server.Close()
 	e.base, e.client = server.URL, server.Client()
-	a, err := e.activity(t.Context(), session{})
-	if err != nil || !a.Since.Equal(time.UnixMilli(50_000)) {
+	last, known, err := e.statements(t.Context(), session{})
+	if a := last.activity(); err != nil || !known || !a.Since.Equal(time.UnixMilli(50_000)) {
 		t.Errorf("the activity is %+v, %v; want the last of 50 statements", a, err)
 	}
 }
@@ -638,5 +670,36 @@ func TestFaults(t *testing.T) {
 		if fault.KindOf(err) != c.want || len(err.Error()) > messageMax+50 {
 			t.Errorf("%d %s is %s, want %s", c.status, c.body, fault.KindOf(err), c.want)
 		}
+	}
+}
+
+// S2.1: a session in error is over in Livy's words, and its driver may live: it is
+// told as what remains, and a stop request deletes it. What is dead is left alone.
+func TestS2_1ASessionInErrorIsDeleted(t *testing.T) {
+	b := bare(t, livysim.Config{})
+	run := b.start(app.Start{})
+	b.wait(time.Minute)
+	b.sim.Break(0)
+	l := b.list()
+	if len(l.Runs) != 1 || l.Runs[0].State != workload.Failed || !l.Runs[0].Remains {
+		t.Fatalf("the list is %+v", l)
+	}
+	if b.sim.Runs()[0].Phase != simrun.Running {
+		t.Fatalf("its driver is %v", b.sim.Runs()[0].Phase)
+	}
+	if err := b.engine.Stop(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(time.Minute)
+	if r := b.sim.Runs()[0]; r.Phase != simrun.Stopped || len(r.Stops) != 1 {
+		t.Errorf("its driver is %v after %d requests", r.Phase, len(r.Stops))
+	}
+	for word, want := range map[string]bool{"error": true, "dead": false, "killed": false, "success": false, "idle": false} {
+		if o := b.engine.observe(session{State: word}, "app/x", sessions, time.Time{}); o.Remains != want {
+			t.Errorf("%s remains: %t", word, o.Remains)
+		}
+	}
+	if o := b.engine.observe(session{State: "error"}, "batch/x", batches, time.Time{}); o.Remains {
+		t.Error("a batch remains")
 	}
 }

@@ -74,9 +74,10 @@ func (s session) is(runID string, k kind) bool {
 // server does not tell of heartbeats they are read: at worst a session that its
 // client has left lives until its idle limit, which reading does not move; unread,
 // one with short statements would be called idle and stopped in its user's work.
-func (s session) looked() bool {
-	return s.State == "idle" && (s.Heartbeat == nil || *s.Heartbeat == 0)
-}
+func (s session) looked() bool { return s.State == "idle" && s.quiet() }
+
+// quiet says whether nothing of the session depends on who reads its statements.
+func (s session) quiet() bool { return s.Heartbeat == nil || *s.Heartbeat == 0 }
 
 // observe says what was seen. An owner is the user only where Livy was told one:
 // without authentication the server's own name stands there, and with the
@@ -98,6 +99,7 @@ func (e *Engine) observe(s session, id string, k kind, asked time.Time) workload
 	if k == batches {
 		o.Run.Kind = workload.LivyBatch
 	}
+	o.Remains = s.remains(k)
 	switch s.State {
 	case "busy", "idle", "not_started", "starting", "success":
 	default:
@@ -105,6 +107,12 @@ func (e *Engine) observe(s session, id string, k kind, asked time.Time) workload
 	}
 	return o
 }
+
+// remains says whether the session's driver may live although the session is over.
+// Livy says "error" where it could not reach the driver, and tries to kill its
+// application then, and where the interpreter inside a living driver has died, which
+// it leaves running until somebody deletes the session.
+func (s session) remains(k kind) bool { return k == sessions && s.State == "error" }
 
 // state normalises Livy's word. One that is not known is no reason to believe
 // that a session is over. A session that somebody deleted is not dead but gone.

@@ -14,6 +14,7 @@
 package sagemaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -31,7 +32,9 @@ import (
 	"nightshift/internal/workload"
 )
 
-// The tags that join a run with its session, and name its user.
+// The tags that join a run with its session, and name its user. Both are put on
+// what is started here; whom somebody else's run is for is read from TagUser too,
+// or from the tag that ReadUserFrom says.
 const (
 	TagSession = "nightshift:session"
 	TagUser    = "nightshift:user"
@@ -87,6 +90,7 @@ type Engine struct {
 	endpoint string
 	arns     string // what ARNs begin with, up to the resource
 	only     []string
+	userTag  string // of runs that Nightshift did not start
 	now      func() time.Time
 
 	mu         sync.Mutex
@@ -118,9 +122,16 @@ func New(client API, account, region string, now func() time.Time, pipelines ...
 	return &Engine{
 		client: client, endpoint: "sagemaker/" + account + "/" + region,
 		arns: "arn:" + partition(region) + ":sagemaker:" + region + ":" + account + ":",
-		only: pipelines, now: now,
+		only: pipelines, now: now, userTag: TagUser,
 		known: map[string]known{}, executions: map[string]time.Time{}, scanned: map[string]scan{},
 	}
+}
+
+// ReadUserFrom has the user of runs that Nightshift did not start read from a tag of
+// that name; "" leaves it at TagUser. It answers the engine.
+func (e *Engine) ReadUserFrom(tag string) *Engine {
+	e.userTag = cmp.Or(tag, TagUser)
+	return e
 }
 
 // partition is the part of AWS that a Region belongs to; it begins its ARNs.
@@ -252,7 +263,7 @@ func (e *Engine) tags(ctx context.Context, op, arn string) (m marks, err error) 
 			switch aws.ToString(t.Key) {
 			case TagSession:
 				m.stamp = aws.ToString(t.Value)
-			case TagUser:
+			case e.userTag:
 				m.user = aws.ToString(t.Value)
 			case tagPipeline:
 				if id, ok := runOf(aws.ToString(t.Value)); ok {

@@ -1,6 +1,6 @@
 // Bench measures what Nightshift promises of itself and prints one line of
-// figures each: a storm of stops in real time, outages and long watches in
-// virtual time, the decision, the commit and what a session's life costs the
+// figures each: a storm of stops in real time, outages, a table put back, drift
+// and long watches in virtual time, the decision, the commit and what a session's life costs the
 // table. Beside it stands what it is compared with, an expiration manager in the
 // manner of Vault, measured in the same run. It ends with 1 and names every
 // target that was missed.
@@ -57,7 +57,7 @@ var parts = []struct {
 	name    string
 	measure func(context.Context, io.Writer, chains) error
 }{
-	{"storm", storms}, {"outage", outages}, {"decide", decisions}, {"commit", commits}, {"session_life", lives}, {"watch", watches},
+	{"storm", storms}, {"outage", outages}, {"restore", restores}, {"drift", drifts}, {"decide", decisions}, {"commit", commits}, {"session_life", lives}, {"watch", watches},
 }
 
 // bench prints the lines of the parts named, of all where none is; its error
@@ -73,7 +73,7 @@ func bench(ctx context.Context, out io.Writer, real chains, named []string) erro
 		}
 	}
 	if measured < len(named) || measured == 0 {
-		return fmt.Errorf("there are the parts storm, outage, decide, commit, session_life and watch; not all of %q", named)
+		return fmt.Errorf("there are the parts storm, outage, restore, drift, decide, commit, session_life and watch; not all of %q", named)
 	}
 	return errors.Join(missed...)
 }

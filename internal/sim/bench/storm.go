@@ -91,8 +91,7 @@ type plant struct {
 	app     *app.App
 	store   *memstore.Store
 	backend *backend
-	stream  chan app.Entry
-	carried sync.Map // entries that run-effects is given, by record id
+	stream  chan *app.Entry
 	behind  atomic.Int64
 	over    context.CancelFunc
 	running sync.WaitGroup
@@ -102,7 +101,7 @@ type plant struct {
 func (p *plant) Now() time.Time { return p.real.Now().Add(time.Duration(p.shift.Load())) }
 
 func newPlant(ctx context.Context, real chains, latency time.Duration) *plant {
-	p := &plant{real: real, store: memstore.New(memstore.WithPageSize(1000)), stream: make(chan app.Entry, 8*stormSessions)}
+	p := &plant{real: real, store: memstore.New(memstore.WithPageSize(1000)), stream: make(chan *app.Entry, 8*stormSessions)}
 	// Its time is ahead of the real one: a deadline in real time would be over.
 	ctx, p.over = context.WithCancel(context.WithoutCancel(ctx))
 	p.backend = &backend{plant: p, latency: latency, runs: map[workload.Ref]*stopped{}}
@@ -115,11 +114,10 @@ func newPlant(ctx context.Context, real chains, latency time.Duration) *plant {
 	}
 	p.store.Subscribe(func(e app.Entry) {
 		p.behind.Add(1)
-		p.stream <- e
+		p.stream <- &e
 	})
-	handler := edge.RunEffects(p.app, p.decode)
 	for range streamShards {
-		p.running.Go(func() { p.effects(ctx, handler) })
+		p.running.Go(func() { p.effects(ctx) })
 	}
 	return p
 }
@@ -129,15 +127,23 @@ func (p *plant) close() {
 	p.running.Wait()
 }
 
-// effects carries the stream to run-effects, in batches of what is there.
-func (p *plant) effects(ctx context.Context, handler func(context.Context, events.DynamoDBEvent) error) {
+// effects carries a shard of the stream to run-effects, in batches of what is
+// there. A record's id is its place in the batch.
+func (p *plant) effects(ctx context.Context) {
+	var batch []*app.Entry
+	handler := edge.RunEffects(p.app, func(r events.DynamoDBEventRecord) (app.Entry, bool, error) {
+		i, err := strconv.Atoi(r.EventID)
+		if err != nil {
+			return app.Entry{}, false, fmt.Errorf("there is no stream record %s", r.EventID)
+		}
+		return *batch[i], true, nil
+	})
 	for {
-		var batch []app.Entry
 		select {
 		case <-ctx.Done():
 			return
 		case e := <-p.stream:
-			batch = append(batch, e)
+			batch = append(batch[:0], e)
 		}
 		for more := true; more && len(batch) < streamBatch; {
 			select {
@@ -147,23 +153,13 @@ func (p *plant) effects(ctx context.Context, handler func(context.Context, event
 				more = false
 			}
 		}
-		var in events.DynamoDBEvent
-		for _, e := range batch {
-			id := e.SessionID + "/" + strconv.FormatInt(e.Version, 10)
-			p.carried.Store(id, e)
-			in.Records = append(in.Records, events.DynamoDBEventRecord{EventID: id})
+		in := events.DynamoDBEvent{Records: make([]events.DynamoDBEventRecord, len(batch))}
+		for i := range batch {
+			in.Records[i].EventID = strconv.Itoa(i)
 		}
 		_ = handler(ctx, in) // it never fails a batch
 		p.behind.Add(-int64(len(batch)))
 	}
-}
-
-func (p *plant) decode(r events.DynamoDBEventRecord) (app.Entry, bool, error) {
-	e, ok := p.carried.LoadAndDelete(r.EventID)
-	if !ok {
-		return app.Entry{}, false, fmt.Errorf("there is no stream record %s", r.EventID)
-	}
-	return e.(app.Entry), true, nil
 }
 
 // raise opens the sessions, lets time reach their deadline and runs the sweep.

@@ -4,7 +4,6 @@
 package occasion
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +36,7 @@ var values = map[string]string{
 	config.WatchMachine:    "arn:aws:states:us-east-1:" + account + ":stateMachine:watch",
 	config.DrainMachine:    "arn:aws:states:us-east-1:" + account + ":stateMachine:drain",
 	config.RunMachine:      "arn:aws:states:us-east-1:" + account + ":stateMachine:run",
+	config.MoveMachine:     "arn:aws:states:us-east-1:" + account + ":stateMachine:move-notebook",
 	config.IdentityStoreID: "d-1234567890",
 	config.Endpoints:       `[{"endpoint":"` + endpoint + `","identityPropagation":"on"}]`,
 }
@@ -65,12 +65,11 @@ func Items(function string, opened []json.RawMessage) []json.RawMessage {
 	case "start-run", "run-effects":
 		return opened
 	case "restart-session":
-		// Its run is being stopped: the usual first answer is that it is waited for.
-		var ending []json.RawMessage
-		for _, it := range opened {
-			ending = append(ending, bytes.ReplaceAll(it, []byte(`\"status\":\"ACTIVE\"`), []byte(`\"status\":\"ENDING\"`)))
-		}
-		return ending
+		// Its run is being stopped: the usual first answer is that it is waited for. A
+		// session is written packed; in plain text, as at first, it can be read too.
+		id := app.SessionOfExecution(execution)
+		return []json.RawMessage{fmt.Appendf(nil, `{"pk":{"S":%q},"sk":{"S":"STATE"},"schema":{"N":"1"},"version":{"N":"1"},"doc":{"S":%q}}`, "S#"+id,
+			fmt.Sprintf(`{"id":%q,"version":1,"user":"u-ana","status":"ENDING","run":{"engine":"sagemaker-training","endpoint":%q}}`, id, endpoint))}
 	}
 	return nil
 }
@@ -103,6 +102,8 @@ func Event(function string, items []json.RawMessage) ([]byte, error) {
 			"authorizer":{"jwt":{"claims":{"sub":"u-ana"}}}}}`), nil
 	case "restart-session":
 		return fmt.Appendf(nil, `{"execution":%q,"input":{"session":%q}}`, restart, app.SessionOfExecution(execution)), nil
+	case "move-notebook":
+		return fmt.Appendf(nil, `{"step":"look","execution":%q,"started":{"execution":%q,"session":"s-unheard-of","cluster":"j-2AXXXXXXGAPLF"}}`, execution, execution), nil
 	case "observe-endpoint", "drain-endpoint":
 		return fmt.Appendf(nil, `{"endpoint":%q,"generation":1}`, endpoint), nil
 	}

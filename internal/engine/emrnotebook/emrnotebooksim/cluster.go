@@ -65,18 +65,29 @@ func (s *Sim) describeCluster(body []byte, now time.Time) (any, *refusal) {
 	if no != nil {
 		return nil, no
 	}
-	times := map[string]float64{"CreationDateTime": seconds(s.since), "ReadyDateTime": seconds(s.since)}
-	state, reason := "WAITING", map[string]string{"Message": "Cluster ready to run steps."}
+	since := s.since
+	if !c.made.at.IsZero() {
+		since = c.made.at
+	}
+	times := map[string]float64{"CreationDateTime": seconds(since), "ReadyDateTime": seconds(since)}
 	if end := s.terminated[c.ID]; !end.IsZero() {
-		state, reason = "TERMINATED", map[string]string{"Code": "USER_REQUEST", "Message": "Terminated by user request"}
 		times["EndDateTime"] = seconds(end)
-	} else if s.busy(c.ID, now) {
-		state, reason = "RUNNING", map[string]string{"Message": "Running notebook execution"}
+	}
+	state, reason := s.state(c, now)
+	applications := []map[string]string{{"Name": "Spark"}, {"Name": "Livy"}, {"Name": "JupyterEnterpriseGateway"}}
+	for i, a := range c.made.in.Applications {
+		if i == 0 {
+			applications = nil
+		}
+		applications = append(applications, map[string]string{"Name": a.Name})
 	}
 	shown := map[string]any{
-		"Id": c.ID, "Name": c.ID, "ClusterArn": "arn:aws:elasticmapreduce:" + s.config.Region + ":" + s.config.Account + ":cluster/" + c.ID,
+		"Id": c.ID, "Name": cmp.Or(c.made.in.Name, c.ID), "ClusterArn": s.arn(c.ID),
 		"ReleaseLabel": cmp.Or(c.ReleaseLabel, "emr-7.12.0"), "TerminationProtected": false, "AutoTerminate": false,
-		"Status": map[string]any{"State": state, "StateChangeReason": reason, "Timeline": times},
+		"Status":       map[string]any{"State": state, "StateChangeReason": reason, "Timeline": times},
+		"Applications": applications, "ServiceRole": cmp.Or(c.made.in.ServiceRole, "EMR_DefaultRole_V2"), "Tags": append([]tag{}, c.made.in.Tags...),
+		"Ec2InstanceAttributes": map[string]string{"Ec2SubnetId": cmp.Or(c.Subnet, DefaultSubnet), "IamInstanceProfile": cmp.Or(c.made.in.JobFlowRole, "EMR_EC2_DefaultRole"),
+			"EmrManagedMasterSecurityGroup": "sg-0a1b2c3d4e5f6000a", "EmrManagedSlaveSecurityGroup": "sg-0a1b2c3d4e5f6000b", "ServiceAccessSecurityGroup": "sg-0a1b2c3d4e5f6000c"},
 	}
 	if c.SecurityConfiguration != "" {
 		shown["SecurityConfiguration"] = c.SecurityConfiguration

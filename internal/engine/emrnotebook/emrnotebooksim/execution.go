@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"nightshift/internal/engine/simrun"
@@ -81,7 +82,7 @@ func (s *Sim) check(in input) *refusal {
 		return invalid("ExecutionEngine.Id is required.")
 	case !s.has(cluster):
 		return invalid("Cluster id '%s' is not valid.", cluster)
-	case !s.terminated[cluster].IsZero():
+	case !s.ready(cluster):
 		return invalid("Cluster '%s' is not in a valid state for notebook execution.", cluster)
 	case in.ServiceRole == "":
 		return invalid("ServiceRole is required.")
@@ -96,6 +97,13 @@ func (s *Sim) check(in input) *refusal {
 		}
 	}
 	return nil
+}
+
+// ready says whether a cluster executes notebooks now.
+func (s *Sim) ready(id string) bool {
+	c, _ := s.cluster(id)
+	state, _ := s.state(c, s.clock.Now())
+	return state == "WAITING" || state == "RUNNING"
 }
 
 // wish reads what the execution wants to do out of its own parameters.
@@ -174,6 +182,11 @@ func (s *Sim) describe(body []byte, now time.Time) (any, *refusal) {
 	}
 	if len(x.in.OutputNotebookS3Location) > 0 {
 		shown["OutputNotebookS3Location"] = x.in.OutputNotebookS3Location
+		var at struct{ Bucket, Key string }
+		// What is no location is only repeated.
+		if json.Unmarshal(x.in.OutputNotebookS3Location, &at) == nil && at.Bucket != "" {
+			shown["OutputNotebookURI"] = "s3://" + at.Bucket + "/" + strings.TrimSuffix(at.Key, "/") + "/" + x.id + ".ipynb"
+		}
 	}
 	if len(x.in.EnvironmentVariables) > 0 {
 		shown["EnvironmentVariables"] = x.in.EnvironmentVariables

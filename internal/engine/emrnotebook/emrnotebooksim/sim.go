@@ -32,6 +32,8 @@ const (
 	OpList            = "ListNotebookExecutions"
 	OpDescribeCluster = "DescribeCluster"
 	OpCredentials     = "GetClusterSessionCredentials"
+	OpRunJobFlow      = "RunJobFlow"
+	OpTerminate       = "TerminateJobFlows"
 )
 
 // Rates are the service quotas of EMR where it publishes one: DescribeCluster's
@@ -41,7 +43,7 @@ const (
 func Rates() map[string]cadence.Rate {
 	usual := cadence.Rate{PerSecond: 0.5, Burst: 5}
 	return map[string]cadence.Rate{
-		OpStart: usual, OpStop: usual, OpDescribe: usual, OpList: usual, OpCredentials: usual,
+		OpStart: usual, OpStop: usual, OpDescribe: usual, OpList: usual, OpCredentials: usual, OpRunJobFlow: usual, OpTerminate: usual,
 		OpDescribeCluster: {PerSecond: 1, Burst: 10},
 		simrun.All:        {PerSecond: 200, Burst: 200},
 	}
@@ -63,7 +65,13 @@ type Cluster struct {
 	ReleaseLabel          string // "": "emr-7.12.0"
 	SecurityConfiguration string // its name; without one, runtime roles cannot use the cluster
 	PrimaryDNS            string // MasterPublicDnsName
+	Subnet                string // "": DefaultSubnet
+
+	made made
 }
+
+// DefaultSubnet is where a cluster is that says no other.
+const DefaultSubnet = "subnet-0a1b2c3d4e5f60001"
 
 // Config says what there is besides executions.
 type Config struct {
@@ -87,6 +95,8 @@ type Sim struct {
 	executions []*execution         // in order of creation
 	terminated map[string]time.Time // clusters, by id
 	issued     []credentials
+
+	refuseClusters, failClusters bool
 }
 
 // New gives a service without executions.
@@ -118,6 +128,7 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Sim) operate(op string, body []byte, now time.Time) (any, *refusal) {
+	s.retire(now)
 	switch op {
 	case OpStart:
 		return s.start(body, now)
@@ -131,6 +142,10 @@ func (s *Sim) operate(op string, body []byte, now time.Time) (any, *refusal) {
 		return s.describeCluster(body, now)
 	case OpCredentials:
 		return s.credentials(body, now)
+	case OpRunJobFlow:
+		return s.runJobFlow(body, now)
+	case OpTerminate:
+		return s.terminateJobFlows(body, now)
 	}
 	return nil, &refusal{"UnknownOperationException", "the simulator does not know the operation " + op}
 }

@@ -26,6 +26,7 @@ type session struct {
 
 	statements []*statement
 	stops      []time.Time
+	broken     time.Time // its interpreter has failed since then, and its driver lives; zero: it has not
 	stopping   time.Time // zero: nobody stops it
 	ended      time.Time // known once it is decided; may lie ahead while it is stopping
 	by         simrun.Ender
@@ -71,6 +72,8 @@ func (s *session) state(now time.Time) string {
 		return "dead"
 	case !s.stopping.IsZero() && !now.Before(s.stopping):
 		return "shutting_down"
+	case !s.broken.IsZero() && !now.Before(s.broken):
+		return "error"
 	case now.Before(s.ready()):
 		return "starting"
 	case s.busy(now):

@@ -168,6 +168,19 @@ func (s *Sim) Restart() {
 	s.sessions, s.next, s.swept = nil, 0, now
 }
 
+// Break has the interpreter of the session of a number fail: the session is in
+// error from now on, and its driver lives until somebody deletes the session. Livy
+// itself does not collect it: each time it looks, the error is as old as the look.
+func (s *Sim) Break(id int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.sessions {
+		if x.id == id {
+			x.broken = s.clock.Now()
+		}
+	}
+}
+
 // Runs is the ledger: every session there ever was. The id is "name/<name>" for
 // those with a name of Nightshift's, else "app/<application id>".
 func (s *Sim) Runs() []simrun.Record {
@@ -204,6 +217,7 @@ func (s *Sim) collect(x *session, tick time.Time) (gone bool) {
 	}
 	by := simrun.NoOne
 	switch {
+	case !x.broken.IsZero():
 	case x.request.Heartbeat > 0 && tick.Sub(x.heartbeat) > time.Duration(x.request.Heartbeat)*time.Second:
 		by = simrun.Heartbeat
 	case s.config.SkipBusy && x.busy(tick):

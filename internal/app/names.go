@@ -1,0 +1,57 @@
+package app
+
+import (
+	"context"
+	"regexp"
+
+	"nightshift/internal/fault"
+	"nightshift/internal/session"
+)
+
+// userID is how the identity store writes the id of a user (API reference of the
+// identity store, UserId).
+var userID = regexp.MustCompile(`^([0-9a-f]{10}-)?[A-Fa-f0-9]{8}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{12}$`)
+
+// IsUserID says whether a word is written as the ids of users are, and so is one
+// and no user name.
+func IsUserID(word string) bool { return userID.MatchString(word) }
+
+// userOf is the id of the user whom a run names: sessions and sign-outs are keyed
+// by it, and tags, Livy's proxyUser and owner may as well carry the user's name. It
+// is "" where the run names nobody, or a name that is nobody's; the error says that
+// the name could not be asked about, and may be somebody's. A run is never adopted
+// under a mere name: no sign-out would end it.
+func (a *App) userOf(ctx context.Context, word string) (string, error) {
+	switch {
+	case word == "":
+		return "", nil
+	case a.Names == nil:
+		if session.ValidUser(word) {
+			return word, nil
+		}
+		return "", nil
+	}
+	id, err := a.Names.UserID(ctx, word)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return "", nil
+	case err != nil:
+		a.Meter.Count(MetricUnknown, 1)
+		a.Log.Warn("user name unknown", "error", err.Error())
+		return "", err
+	case !session.ValidUser(id):
+		return "", nil
+	}
+	return id, nil
+}
+
+// nameless tells people why a run that names somebody belongs to nobody.
+func nameless(name string, open error) string {
+	switch {
+	case open != nil:
+		return "whose the user name is that it carries could not be asked: " + open.Error()
+	case name != "":
+		return "the user name that it carries is nobody's in the identity store"
+	}
+	return ""
+}

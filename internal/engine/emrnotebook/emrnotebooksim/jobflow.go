@@ -1,0 +1,148 @@
+package emrnotebooksim
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// How long a new cluster takes: EMR's own take several minutes.
+const (
+	starting      = 3 * time.Minute
+	bootstrapping = 2 * time.Minute
+)
+
+// made is what was asked of a cluster by RunJobFlow; zero for those of Config,
+// which were there before.
+type made struct {
+	at          time.Time
+	idle        time.Duration // AutoTerminationPolicy.IdleTimeout; 0: none
+	fails       bool          // it does not start
+	in          jobFlow
+	description json.RawMessage // the request as it came, for tests
+}
+
+// jobFlow is what of RunJobFlow's body the simulator looks at.
+type jobFlow struct {
+	Name, ReleaseLabel, ServiceRole, JobFlowRole, SecurityConfiguration string
+	Applications                                                        []struct{ Name string }
+	Instances                                                           struct {
+		Ec2SubnetID    string `json:"Ec2SubnetId"`
+		InstanceGroups []struct {
+			InstanceRole, InstanceType string
+			InstanceCount              int
+		}
+	}
+	AutoTerminationPolicy struct{ IdleTimeout int64 }
+	Tags                  []tag
+}
+
+// RefuseClusters makes RunJobFlow refuse, or what it makes fail to start.
+func (s *Sim) RefuseClusters(refuse, fail bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuseClusters, s.failClusters = refuse, fail
+}
+
+// Made are the clusters that were made by RunJobFlow: their ids, and what was
+// asked for.
+func (s *Sim) Made() (ids []string, asked []json.RawMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.config.Clusters {
+		if !c.made.at.IsZero() {
+			ids, asked = append(ids, c.ID), append(asked, c.made.description)
+		}
+	}
+	return ids, asked
+}
+
+func (s *Sim) runJobFlow(body []byte, now time.Time) (any, *refusal) {
+	var in jobFlow
+	if no := read(body, &in); no != nil {
+		return nil, no
+	}
+	idle := time.Duration(in.AutoTerminationPolicy.IdleTimeout) * time.Second
+	switch groups := in.Instances.InstanceGroups; {
+	case s.refuseClusters:
+		return nil, invalid("EMR service role %s is invalid", in.ServiceRole)
+	case in.Name == "" || in.ServiceRole == "" || in.JobFlowRole == "" || in.ReleaseLabel == "":
+		return nil, invalid("Name, ReleaseLabel, ServiceRole and JobFlowRole are required.")
+	case len(groups) == 0 || groups[0].InstanceRole != "MASTER" || groups[0].InstanceCount != 1:
+		return nil, invalid("There must be one instance group MASTER, of one instance.")
+	case idle != 0 && (idle < time.Minute || idle > 7*24*time.Hour):
+		return nil, invalid("IdleTimeout must be from 60 to 604800 seconds.")
+	}
+	c := Cluster{
+		ID: fmt.Sprintf("j-%d0SIM%d", s.config.Series, len(s.config.Clusters)), ReleaseLabel: in.ReleaseLabel, SecurityConfiguration: in.SecurityConfiguration, Subnet: in.Instances.Ec2SubnetID,
+		made: made{at: now, idle: idle, fails: s.failClusters, in: in, description: slices.Clone(body)},
+	}
+	s.config.Clusters = append(s.config.Clusters, c)
+	return map[string]string{"JobFlowId": c.ID, "ClusterArn": s.arn(c.ID)}, nil
+}
+
+func (s *Sim) terminateJobFlows(body []byte, now time.Time) (any, *refusal) {
+	var in struct {
+		IDs []string `json:"JobFlowIds"`
+	}
+	if no := read(body, &in); no != nil {
+		return nil, no
+	}
+	for _, id := range in.IDs {
+		if _, no := s.cluster(id); no != nil {
+			return nil, no
+		}
+	}
+	for _, id := range in.IDs {
+		if _, before := s.terminated[id]; !before {
+			s.terminated[id] = now
+		}
+	}
+	return map[string]any{}, nil
+}
+
+func (s *Sim) arn(cluster string) string {
+	return "arn:aws:elasticmapreduce:" + s.config.Region + ":" + s.config.Account + ":cluster/" + cluster
+}
+
+// state is a cluster's, and why.
+func (s *Sim) state(c Cluster, now time.Time) (state string, reason map[string]string) {
+	age := now.Sub(c.made.at)
+	switch end := s.terminated[c.ID]; {
+	case !end.IsZero() && !now.Before(end):
+		return "TERMINATED", map[string]string{"Code": "USER_REQUEST", "Message": "Terminated by user request"}
+	case c.made.fails && age >= starting:
+		return "TERMINATED_WITH_ERRORS", map[string]string{"Code": "BOOTSTRAP_FAILURE", "Message": "On the master instance, bootstrap action 1 returned a non-zero return code"}
+	case !c.made.at.IsZero() && age < starting:
+		return "STARTING", map[string]string{"Message": "Provisioning Amazon EC2 capacity"}
+	case !c.made.at.IsZero() && age < starting+bootstrapping:
+		return "BOOTSTRAPPING", map[string]string{"Message": "Running bootstrap actions"}
+	case s.busy(c.ID, now):
+		return "RUNNING", map[string]string{"Message": "Running notebook execution"}
+	}
+	return "WAITING", map[string]string{"Message": "Cluster ready to run steps."}
+}
+
+// retire ends the clusters that have been without work for as long as their policy
+// says.
+func (s *Sim) retire(now time.Time) {
+	for _, c := range s.config.Clusters {
+		if c.made.idle == 0 || !s.terminated[c.ID].IsZero() {
+			continue
+		}
+		last := c.made.at.Add(starting + bootstrapping)
+		for _, x := range s.executions {
+			if m := s.at(x, now); x.in.ExecutionEngine.ID == c.ID {
+				if !m.Phase.Over() {
+					last = now
+				} else if m.Ended.After(last) {
+					last = m.Ended
+				}
+			}
+		}
+		if end := last.Add(c.made.idle); !now.Before(end) {
+			s.terminated[c.ID] = end
+		}
+	}
+}
