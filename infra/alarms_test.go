@@ -28,7 +28,7 @@ func (x template) known(namespace, name, statistic any, dimensions map[string]st
 		case panel.OfBus:
 			v = map[bool]string{true: "bus"}[v == "nightshift"]
 		case panel.OfTable:
-			v = map[string]string{x.of0("AWS::DynamoDB::Table"): "table"}[v]
+			v = map[string]string{x.only("AWS::DynamoDB::Table"): "table"}[v]
 		case panel.OfMachine:
 			v = strings.TrimPrefix(v, "arn:aws:states:"+region+":"+accountID+":stateMachine:nightshift-")
 		default:
@@ -39,8 +39,8 @@ func (x template) known(namespace, name, statistic any, dimensions map[string]st
 	return m.String() + " " + fmt.Sprint(statistic)
 }
 
-// of0 is the name of the one resource of a type.
-func (x template) of0(kind string) string {
+// only is the name of the one resource of a type.
+func (x template) only(kind string) string {
 	for id, r := range x.Resources {
 		if r.Type == kind {
 			return x.ref(id)
@@ -308,43 +308,55 @@ func TestRunbooks(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", cli, "nightshift/internal/cmd/nightshift").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	ours, theirs := 0, 0
+	named := map[string]bool{}
 	for name, text := range books {
 		for _, part := range []string{"**Cause.**", "**Check.**", "**Do.**"} {
 			if !strings.Contains(text, part) {
 				t.Errorf("runbook %s has no %s", name, part)
 			}
 		}
-		commands := 0
-		for _, code := range inCode.FindAllStringSubmatch(text, -1) {
-			words := strings.Fields(code[1])
-			switch words[0] {
-			case "nightshift":
-				commands, ours = commands+1, ours+1
-				// Its own help: what is no command or no flag is refused.
-				if out, err := exec.Command(cli, append(words[1:], "--help")...).CombinedOutput(); err != nil || strings.HasPrefix(string(out), "nightshift shows and ends") {
-					t.Errorf("runbook %s: %s: %v %s", name, code[1], err, out)
-				}
-			case "aws":
-				commands, theirs = commands+1, theirs+1
-				if !slices.Contains(awsCommands, strings.Join(words[1:min(3, len(words))], " ")) {
-					t.Errorf("runbook %s: %s is not among those that were tried", name, code[1])
-				}
-			}
-		}
-		if commands == 0 {
+		if commands(t, cli, "runbook "+name, text, named) == 0 {
 			t.Errorf("runbook %s has no command to run", name)
 		}
 	}
-	if ours < 5 || theirs < 5 {
-		t.Errorf("%d commands of ours and %d of AWS's were looked at", ours, theirs)
+	for _, r := range panel.Board() {
+		for _, w := range r.Widgets {
+			commands(t, cli, r.Question, w.Text, named)
+		}
+	}
+	for _, c := range awsCommands {
+		if !named[c] {
+			t.Errorf("no runbook says aws %s", c)
+		}
 	}
 }
 
-// awsCommands are those of the AWS CLI that the runbooks may name: a word that is
-// none is found here, not at night.
+// commands tries what a text tells to run, and answers how many that are: ours by
+// its own help, which refuses what is no command or no flag.
+func commands(t *testing.T, cli, where, text string, named map[string]bool) (n int) {
+	t.Helper()
+	for _, code := range inCode.FindAllStringSubmatch(text, -1) {
+		words := strings.Fields(code[1])
+		switch words[0] {
+		case "nightshift":
+			n++
+			if out, err := exec.Command(cli, append(words[1:], "--help")...).CombinedOutput(); err != nil || strings.HasPrefix(string(out), "nightshift shows and ends") {
+				t.Errorf("%s: %s: %v %s", where, code[1], err, out)
+			}
+		case "aws":
+			n++
+			call := strings.Join(words[1:min(3, len(words))], " ")
+			if named[call] = true; !slices.Contains(awsCommands, call) {
+				t.Errorf("%s: %s is not among those that were tried", where, code[1])
+			}
+		}
+	}
+	return n
+}
+
+// awsCommands are those of the AWS CLI that the runbooks name, each looked up in
+// the CLI's own help: a word that is none is found here, not at night.
 var awsCommands = []string{
-	"cloudwatch describe-alarms", "dynamodb query", "events describe-rule", "events enable-rule", "events put-rule", "lambda get-function-concurrency", "lambda get-function-configuration",
-	"lambda list-event-source-mappings", "logs filter-log-events", "logs tail", "sqs purge-queue", "sqs receive-message", "sqs start-message-move-task", "stepfunctions describe-execution",
-	"stepfunctions get-execution-history", "stepfunctions list-executions",
+	"events describe-rule", "events enable-rule", "lambda get-function-concurrency", "lambda get-function-configuration", "lambda list-event-source-mappings",
+	"logs filter-log-events", "sqs purge-queue", "sqs receive-message", "sqs start-message-move-task", "stepfunctions get-execution-history", "stepfunctions list-executions",
 }

@@ -303,3 +303,25 @@ func TestARepairDoesNotGuess(t *testing.T) {
 		t.Errorf("a user: %v", err)
 	}
 }
+
+// Where the caller's time is nearly up, what is left is told and not half done.
+func TestARepairEndsInTime(t *testing.T) {
+	w := newWorld(t)
+	w.start("ana", jobRun)
+	w.pass(5 * time.Minute)
+	r, err := w.app.Rehearse(bounded{t.Context(), w.now.Add(3 * time.Second)}, root, onEKS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(r.Findings); n < 2 || r.Findings[n-1].Kind != app.FindUnchecked || r.Findings[n-2].Kind != app.FindUnchecked || w.engine.stops != nil {
+		t.Errorf("%s", described(r.Findings))
+	}
+}
+
+// bounded is a context with a deadline on the world's clock.
+type bounded struct {
+	context.Context
+	until time.Time
+}
+
+func (b bounded) Deadline() (time.Time, bool) { return b.until, true }

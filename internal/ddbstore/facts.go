@@ -28,7 +28,7 @@ func (s *Store) Claimed(ctx context.Context, run workload.Ref) (string, error) {
 	if it == nil {
 		return "", fault.Newf(op, fault.NotFound, "no session owns the run %q of %q", run.ID, run.Endpoint)
 	}
-	return getText(it, attrSession), nil
+	return getText(it, attrSession), ours(op, it)
 }
 
 // Reclaim implements app.Store. A claim that to owns already is success, so
@@ -338,6 +338,9 @@ func (s *Store) Mark(ctx context.Context, name string) (time.Time, error) {
 	}
 	it, err := s.get(ctx, op, markOf(name))
 	if err != nil || it == nil {
+		return time.Time{}, err
+	}
+	if err := ours(op, it); err != nil {
 		return time.Time{}, err
 	}
 	at, err := time.Parse(time.RFC3339Nano, getText(it, attrAt))

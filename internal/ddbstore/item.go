@@ -224,18 +224,34 @@ func getDone(it item) bool {
 // over. What it cannot read is Unknown, not Invalid: the event at hand is not
 // to blame, and a deployment or a repair will mend it.
 func decode(op string, it item, doc any) error {
-	where := getText(it, schema.PartitionKey) + " " + getText(it, schema.SortKey)
-	if n := getNumber(it, attrSchema); n < 1 || n > schema.Version {
-		return fault.Newf(op, fault.Unknown, "item %s has schema %d; this version reads 1 to %d", where, n, schema.Version)
+	if err := ours(op, it); err != nil {
+		return err
+	}
+	if getNumber(it, attrSchema) < 1 {
+		return fault.Newf(op, fault.Unknown, "item %s has no schema", nameOf(it))
 	}
 	body, err := unpack(it[attrDoc])
 	if err == nil {
 		err = json.Unmarshal([]byte(body), doc)
 	}
 	if err != nil {
-		return fault.Newf(op, fault.Unknown, "item %s cannot be read: %w", where, err)
+		return fault.Newf(op, fault.Unknown, "item %s cannot be read: %w", nameOf(it), err)
 	}
 	return nil
+}
+
+// ours refuses an item that a newer version wrote in a way that this one would
+// misread (internal/decisions/0023).
+func ours(op string, it item) error {
+	if n := getNumber(it, attrSchema); n > schema.Version {
+		return fault.Newf(op, fault.Unknown, "item %s has schema %d; this version reads 1 to %d", nameOf(it), n, schema.Version)
+	}
+	return nil
+}
+
+// nameOf says for people which item it is.
+func nameOf(it item) string {
+	return getText(it, schema.PartitionKey) + " " + getText(it, schema.SortKey)
 }
 
 // claimItem says which session owns a run; the names are for people.

@@ -55,7 +55,8 @@ func (st *step) decision(before Session) Decision {
 		}
 	}
 	slices.SortStableFunc(d.Effects, func(a, b Effect) int { return effectOrder(a.Kind) - effectOrder(b.Kind) })
-	d.Changed = len(d.Effects) > 0 || !reflect.DeepEqual(before, st.s)
+	// What is asked first changes most often, and reflection takes half a decision.
+	d.Changed = len(d.Effects) > 0 || st.s.Status != before.Status || !st.s.End.AskedLast.Equal(before.End.AskedLast) || !reflect.DeepEqual(before, st.s)
 	switch {
 	case len(d.Effects) > 0 || st.s.Status != before.Status || st.s.Mode != before.Mode || !st.s.Deadline.Equal(before.Deadline):
 		d.Ignored = ""

@@ -55,7 +55,7 @@ var words = map[Kind]struct{ happened, rule string }{
 	Tick:                   {"time passed", "a session that is due ends by the clock (S2.11)"},
 	RunObserved:            {"the engine said how the run is", "the run's own limits count from when it is first seen running (S1.9)"},
 	InteractiveExpired:     {"the interactive session expired", ""},
-	WaiterRegistered:       {"an execution waits for the end", "the newest waiter is released when the session has ended (S2.12)"},
+	WaiterRegistered:       {"an execution waits for the end, and starts the run where there is none", "the newest waiter is released when the session has ended (S2.12)"},
 	StartAsked:             {"the start of the run was asked for", "no run escapes by being born (S2.4)"},
 	RunStarted:             {"the run was seen started", "no run escapes by being born (S2.4)"},
 	StartDisproved:         {"there is no run and there will be none", "a session whose start is disproved is over (S2.4)"},

@@ -30,8 +30,9 @@ understands it, or a session that is there by now.
 Events that a function could not take for hours are not parked but wait in the
 dead-letter queue of its queue; on a deployment parked list says how they are sent
 back.`,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  nightshift parked list\n  nightshift parked show p-5f1c0c2a9be4\n  nightshift parked replay --all",
+		Args:    noArguments,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(parkedListCommand(t), parkedShowCommand(t), parkedReplayCommand(t))
 	return cmd

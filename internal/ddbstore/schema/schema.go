@@ -22,7 +22,7 @@
 //	L#<name>                LEDGER              who has reserved of one scarce thing
 //
 // One write changes a session: its item has the state and, with it, the entry that
-// says why (internal/decisions/0018). Entries that would make the item dearer by a
+// says why (internal/decisions/0024). Entries that would make the item dearer by a
 // KB are first copied into a block of their own, from which they can be read as
 // long as the session is known. Each entry carries its hash and that of the one
 // before it, wherever it stands.
@@ -133,7 +133,7 @@
 //	Ledger                                 1 table
 //
 // So a session that is opened, started, watched, told twice that its end is near
-// and stopped is less than 40 write units, anchors and all (decisions/0018 has them
+// and stopped is less than 40 write units, anchors and all (decisions/0024 has them
 // one by one), and the minute's round of a system in which nothing happens about 14
 // read units, most of them for asking eight shards three times. An opening's
 // condition on its user's facts is paid like a write. The figures follow the
