@@ -6,6 +6,9 @@ BUILD := .build
 CACHE := .cache
 
 GO := go
+ARCH ?= arm64
+FUNCTIONS ?= $(BUILD)/functions
+TOOLS := $(CURDIR)/.ci/tools.mod
 export GOFLAGS += -buildvcs=false
 
 .PHONY: help
@@ -34,12 +37,12 @@ up: go ## Run the local system; its records survive it where dynoxide is install
 	else echo "dynoxide is not installed: nothing will survive this run"; $(BUILD)/nightshift up; fi
 
 .PHONY: build
-build: go ## Build the command line and every function (linux/arm64, reproducible)
+build: go ## Build the command line and every function (for linux, ARCH=arm64 or amd64; reproducible)
 	@mkdir -p $(BUILD)
 	$(GO) build -o $(BUILD)/nightshift ./internal/cmd/nightshift
 	@for f in functions/*/main.go; do n=$$(basename $$(dirname $$f)); \
-	  CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -ldflags="-s -w -buildid=" -o $(BUILD)/functions/$$n/bootstrap ./functions/$$n || exit 1; \
-	  echo "$(BUILD)/functions/$$n/bootstrap"; done
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -tags lambda.norpc -ldflags="-s -w -buildid=" -o $(FUNCTIONS)/$$n/bootstrap ./functions/$$n || exit 1; \
+	  echo "$(FUNCTIONS)/$$n/bootstrap"; done
 
 .PHONY: node
 node:
@@ -67,6 +70,13 @@ diff: node build ## Say what a deployment would change
 .PHONY: deploy
 deploy: node build ## Deploy with the pinned CDK command line: make deploy ARGS="-c key=value"
 	@infra/cdk.sh deploy $(ARGS)
+
+.PHONY: rehearse
+rehearse: go node ## Deploy the stack with the stock CDK to MiniStack on this machine, sign somebody out, update, destroy (needs Python 3.11 with pip)
+	@bash infra/npm.sh
+	@$(MAKE) --no-print-directory build ARCH=$$($(GO) env GOHOSTARCH) FUNCTIONS=$(BUILD)/rehearsal >/dev/null
+	@set -e; engine=$$(bash infra/ministack.sh $(CACHE)/engine); $(GO) build -o $(BUILD)/rehearse ./infra/rehearse; \
+	  exec $(BUILD)/rehearse -engine "$$engine" -functions $(BUILD)/rehearsal
 
 .PHONY: conform
 conform: go ## Run the suites against real engines: two DynamoDBs, Livy with Spark, moto (downloads them; fails where it cannot)
@@ -108,8 +118,28 @@ fuzz: go ## Fuzz every decoder and the decision for FUZZTIME each (default 60s)
 golden: go ## Rewrite the generated parts: diagrams, tables, golden files
 	$(GO) test ./statemachines ./internal/tidy ./internal/outbound ./internal/cmd/nightshift ./infra ./infra/stack -update
 
+.PHONY: lint
+lint: go ## Check formatting, vet, and run the pinned staticcheck
+	@files=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$files" ] || { echo "gofmt would change:" $$files >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool -modfile=$(TOOLS) staticcheck -checks inherit,-ST1005,-ST1012 ./... # errors are sentences for people
+
+.PHONY: vuln
+vuln: go ## Look for known vulnerabilities in what is called (asks vuln.go.dev; fails where it cannot)
+	@$(GO) tool -modfile=$(TOOLS) govulncheck ./... || { echo "make vuln: there are vulnerabilities, or the database of vulnerabilities (vuln.go.dev) cannot be reached: see above" >&2; exit 1; }
+
+.PHONY: licenses
+licenses: go ## List what Nightshift is made of and under which licence; fails where one is not allowed
+	@$(GO) run ./internal/tidy/licences
+
+.PHONY: changelog
+changelog: ## Say what was changed, by day, from the commits (FROM=revision: only since then)
+	@git log --no-merges --date=short --format='%ad%x09%s (%h)' $(if $(FROM),$(FROM)..HEAD) | \
+	  awk -F '\t' '$$1 != day { day = $$1; print (NR > 1 ? "\n" : "") "## " day } { print "- " $$2 }'
+
 .PHONY: check
-check: test conform ## What CI runs
+check: ## What CI runs, with the same script
+	@bash .ci/run
 
 .PHONY: clean
 clean: ## Remove what was built and downloaded here

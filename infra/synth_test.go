@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"nightshift/internal/config"
 )
@@ -73,6 +75,8 @@ func run(pkg, out string, context map[string]any, validation string) (stderr str
 // scratch is a folder that outlives a test; TestMain removes it.
 var scratch string
 
+const builtHere, builtThere = "functions", "elsewhere/functions"
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "nightshift-infra-")
@@ -80,13 +84,14 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	scratch = dir
-	// Stand-ins for the built functions: what is in them is not looked at here.
-	for _, f := range config.Functions() {
-		if err := os.MkdirAll(filepath.Join(dir, "functions", f), 0o755); err != nil {
-			panic(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "functions", f, "bootstrap"), []byte(f), 0o755); err != nil {
-			panic(err)
+	// Stand-ins for the built functions: what is in them is not looked at here. The
+	// second ones are the same, elsewhere and of another time.
+	for folder, built := range map[string]time.Time{builtHere: time.Unix(1.7e9, 0), builtThere: time.Unix(1e9, 0)} {
+		for _, f := range config.Functions() {
+			bootstrap := filepath.Join(dir, folder, f, "bootstrap")
+			if err := errors.Join(os.MkdirAll(filepath.Dir(bootstrap), 0o755), os.WriteFile(bootstrap, []byte(f), 0o755), os.Chtimes(bootstrap, built, built)); err != nil {
+				panic(err)
+			}
 		}
 	}
 	code := m.Run()
@@ -117,7 +122,11 @@ func (s *synthesis) of(t *testing.T, name string, context map[string]any, valida
 	t.Helper()
 	s.once.Do(func() {
 		out := filepath.Join(scratch, name)
-		context["functionsDir"] = filepath.Join(scratch, "functions")
+		built := builtHere
+		if name == "bare" { // TestAssetsAreReproducible
+			built = builtThere
+		}
+		context["functionsDir"] = filepath.Join(scratch, built)
 		stderr, err := run(".", out, context, validation)
 		if err != nil {
 			s.err = fmt.Errorf("%w\n%s%s", err, stderr, report(out))

@@ -15,7 +15,6 @@ import (
 // unless a case says otherwise.
 type mover struct {
 	*service
-	back  bool
 	calls map[string]int // of steps and services
 	asked []map[string]any
 	// answers replace the usual answer; n counts the calls of that step or service

@@ -33,6 +33,8 @@ type Settings struct {
 	ConsoleIssuer    string // of tokens; "" is none
 	ConsoleAudience  string
 	FunctionsDir     string // holds <function>/bootstrap
+	Architecture     string // of the functions: arm64 or x86_64
+	Deletable        bool   // without termination protection
 	Network          networkSettings
 	Cluster          clusterSettings
 	NotebookPolicies bool // make the notebooks' policies
@@ -87,6 +89,8 @@ func Keys() []Key {
 		{"customerKey", "false", "true or false", "encrypt the table with a KMS key of its own instead of DynamoDB's"},
 		{"tracing", "false", "true or false", "X-Ray tracing of functions and state machines"},
 		{"functionsDir", "../.build/functions", "a folder with <function>/bootstrap for each function; `make build` makes it", "where the built functions are, from infra/"},
+		{"architecture", "arm64", "arm64 or x86_64", "the processor that the functions are built for: `make build ARCH=amd64` for x86_64"},
+		{"terminationProtection", "true", "true or false", "whether CloudFormation refuses to delete the stack"},
 		{"deploying", "false", "true or false", "set by `make deploy`: refuse what can be synthesized but not used"},
 	}, networkKeys(), clusterKeys(), notebookKeys(), checkpointKeys())
 }
@@ -127,6 +131,8 @@ func Read(context map[string]any) (Settings, error) {
 		CustomerKey:      r.truth("customerKey"),
 		Tracing:          r.truth("tracing"),
 		FunctionsDir:     r.text("functionsDir", "../.build/functions", nil),
+		Architecture:     r.oneOf("architecture", "arm64", []string{"arm64", "x86_64"}),
+		Deletable:        r.oneOf("terminationProtection", "true", []string{"true", "false"}) == "false",
 	}
 	days, _ := strconv.Atoi(r.oneOf("retentionDays", "90", retentions))
 	s.Retention = days

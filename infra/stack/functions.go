@@ -79,7 +79,7 @@ func (d *deployment) function(f string) awslambda.Function {
 		FunctionName:  text(d.named(f)),
 		Description:   text("Nightshift, functions/" + f),
 		Runtime:       awslambda.Runtime_PROVIDED_AL2023(),
-		Architecture:  awslambda.Architecture_ARM_64(),
+		Architecture:  map[string]awslambda.Architecture{"arm64": awslambda.Architecture_ARM_64(), "x86_64": awslambda.Architecture_X86_64()}[d.Architecture],
 		Handler:       text("bootstrap"),
 		Code:          awslambda.Code_FromAsset(text(filepath.Join(d.FunctionsDir, f)), nil),
 		Role:          role,

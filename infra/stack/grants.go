@@ -29,7 +29,9 @@ type capability string
 const (
 	get      capability = "get"      // read one item of the table
 	query    capability = "query"    // read lists of the table
-	write    capability = "write"    // write the table
+	fetch    capability = "fetch"    // read what a list names, many items at once
+	write    capability = "write"    // put items into the table
+	amend    capability = "amend"    // change items of the table in place
 	open     capability = "open"     // open sessions, on a condition on the user
 	facts    capability = "facts"    // read an application's setting
 	user     capability = "user"     // read a user's status
@@ -46,6 +48,7 @@ const (
 	look     capability = "look"     // list runs
 	letters  capability = "letters"  // list SageMaker's jobs, for a name's own letters
 	describe capability = "describe" // ask about one run
+	earlier  capability = "earlier"  // ask about a run that a start before this one left
 	start    capability = "start"    // start runs
 	stop     capability = "stop"     // stop runs
 	networks capability = "networks" // read the network of jobs
@@ -63,19 +66,19 @@ const (
 // the sweep and the watch look, adopt and replay; only a drain stops runs, only start-run
 // starts them. on-logout is told no endpoints, so it asks no engine.
 var does = map[string][]capability{
-	"on-logout":        {get, query, write},
-	"on-revocation":    {get, query, write, user, access, describe, letters},
-	"on-run-event":     {get, query, write, open, facts, describe, letters},
-	"on-schedule":      {get, query, write, open, facts, user, naming, users, access, replay, aborted, portal, announce, watch, drain, release, look, describe, resume, saved},
-	"open-session":     {get, write, open, facts},
-	"start-run":        {get, query, write, release, describe, letters, start},
-	"observe-endpoint": {get, query, write, open, facts, naming, announce, watch, look, describe},
-	"drain-endpoint":   {get, query, write, drain, look, describe, stop},
-	"run-effects":      {get, query, write, announce, watch, drain, release, reread, saved},
-	"console":          {get, query, write, rerun},
+	"on-logout":        {get, query, fetch, write, amend},
+	"on-revocation":    {get, query, fetch, write, amend, user, access, describe, letters},
+	"on-run-event":     {get, query, fetch, write, amend, open, facts, describe, letters},
+	"on-schedule":      {get, query, fetch, write, amend, open, facts, user, naming, users, access, replay, aborted, portal, announce, watch, drain, release, look, describe, resume, saved},
+	"open-session":     {get, query, write, open, facts},
+	"start-run":        {get, query, fetch, write, amend, release, earlier, letters, start},
+	"observe-endpoint": {get, query, fetch, write, amend, open, facts, naming, announce, watch, look, describe},
+	"drain-endpoint":   {get, query, fetch, write, amend, drain, look, describe, stop},
+	"run-effects":      {get, query, write, amend, announce, watch, drain, release, reread, saved},
+	"console":          {get, query, fetch, write, rerun, saved},
 	"restart-session":  {get, query, write, rerun},
-	"move-notebook":    {get, query, write, announce, moving},
-	"preflight":        {get, query, write, networks},
+	"move-notebook":    {get, query, fetch, write, announce, moving},
+	"preflight":        {get, query, fetch, write, networks},
 }
 
 // grant is one statement of a role's policy. Where a resource has a "*" in it,
@@ -167,7 +170,7 @@ func (d *deployment) grants(f string, role awsiam.Role, group awslogs.LogGroup) 
 		d.allow(role, g)
 	}
 	if q := d.queues[f]; q != nil {
-		d.allow(role, grant{sid: "Queue", actions: []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"}, resources: exact(q.QueueArn())})
+		d.allow(role, grant{sid: "Queue", actions: []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}, resources: exact(q.QueueArn())})
 	}
 	if q := d.failed[f]; q != nil {
 		d.allow(role, grant{sid: "OnFailure", actions: []string{"sqs:SendMessage"}, resources: exact(q.QueueArn())})
@@ -234,12 +237,13 @@ func (d *deployment) grantsOf(c capability) []grant {
 		for _, i := range schema.Definition().Indexes {
 			places = append(places, exact(awscdk.Fn_Join(text("/index/"), &[]*string{d.table.TableArn(), text(i.Name)}))...)
 		}
-		return []grant{
-			{sid: "GetMany", actions: []string{"dynamodb:BatchGetItem"}, resources: table},
-			{sid: "Query", actions: []string{"dynamodb:Query"}, resources: places},
-		}
+		return []grant{{sid: "Query", actions: []string{"dynamodb:Query"}, resources: places}}
+	case fetch:
+		return []grant{{sid: "GetMany", actions: []string{"dynamodb:BatchGetItem"}, resources: table}}
 	case write:
-		return []grant{{sid: "Write", actions: []string{"dynamodb:PutItem", "dynamodb:UpdateItem"}, resources: table}}
+		return []grant{{sid: "Write", actions: []string{"dynamodb:PutItem"}, resources: table}}
+	case amend:
+		return []grant{{sid: "Update", actions: []string{"dynamodb:UpdateItem"}, resources: table}}
 	case open:
 		return []grant{{sid: "Open", actions: []string{"dynamodb:ConditionCheckItem"}, resources: table}}
 	case announce:
@@ -282,6 +286,8 @@ func (d *deployment) grantsOf(c capability) []grant {
 		return d.checkpointGrants()
 	case letters:
 		return d.sagemakerGrants(c)
+	case earlier: // EMR on EKS knows a start again by its token
+		return slices.Concat(d.notebookGrants(describe), d.sagemakerGrants(describe))
 	case look, describe, start, stop:
 		all := slices.Concat(d.emrGrants(c), d.notebookGrants(c), d.sagemakerGrants(c))
 		if c == start {

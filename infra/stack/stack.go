@@ -57,7 +57,7 @@ func New(scope constructs.Construct, s Settings) (awscdk.Stack, error) {
 		stack: awscdk.NewStack(scope, text(s.Name), &awscdk.StackProps{
 			Description: text("Nightshift stops users' background work when their sessions end."),
 			// Nightshift is what stops work on time: it is not to be deleted by accident.
-			TerminationProtection: yes,
+			TerminationProtection: jsii.Bool(!s.Deletable),
 		}),
 		queues: map[string]awssqs.Queue{}, dead: map[string]awssqs.Queue{}, failed: map[string]awssqs.Queue{},
 		functions: map[string]awslambda.Function{}, machines: map[string]awsstepfunctions.StateMachine{},
@@ -97,7 +97,9 @@ func Synth(app awscdk.App) error {
 	var faults []error
 	for _, artifact := range *app.Synth(nil).Stacks() {
 		for _, m := range *artifact.Messages() {
+			//lint:ignore SA1019 the type it moved to is not published for Go
 			if m.Level == cxapi.SynthesisMessageLevel_ERROR {
+				//lint:ignore SA1019 as above
 				faults = append(faults, fmt.Errorf("%s: %v", *m.Id, m.Entry.Data))
 			}
 		}

@@ -21,7 +21,7 @@ type states struct{ s *System }
 
 // StartExecution starts an execution of one of our machines.
 func (v states) StartExecution(ctx context.Context, in *sfn.StartExecutionInput, _ ...func(*sfn.Options)) (*sfn.StartExecutionOutput, error) {
-	arn, err := services{v.s}.StartExecution(ctx, aws.ToString(in.StateMachineArn), aws.ToString(in.Name), []byte(aws.ToString(in.Input)))
+	arn, err := services(v).StartExecution(ctx, aws.ToString(in.StateMachineArn), aws.ToString(in.Name), []byte(aws.ToString(in.Input)))
 	switch {
 	case errors.Is(err, asl.ErrExecutionAlreadyExists):
 		return nil, &sfntypes.ExecutionAlreadyExists{Message: aws.String(err.Error())}

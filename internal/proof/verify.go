@@ -110,7 +110,6 @@ type verifier struct {
 	r      Report
 	sum    hash.Hash
 	lines  int64
-	over   bool // nothing more is to be read
 	closed bool // the line that counts the others was there
 
 	last     Anchor

@@ -20,7 +20,6 @@ type badStore struct {
 	open    func(context.Context, app.Store, app.Opening) app.Opening
 	commit  func(app.Commit) app.Commit
 	deaf    map[string]bool // index reads that find nothing
-	finish  bool            // effects are called done before they are
 }
 
 func (b badStore) PutUser(ctx context.Context, u session.UserFacts) error {

@@ -132,6 +132,8 @@ var layers = []struct {
 	{"internal/client", nil, nil, "a client of the API knows its document only"},
 	{"internal/cmd", []string{"internal/", "events"}, []string{"github.com/spf13/cobra", "github.com/aws/aws-sdk-go-v2/"}, "wiring"},
 	{"functions", []string{"internal/", "functions", "statemachines"}, []string{"github.com/aws/"}, "wiring, without the CDK"},
+	{"internal/tidy/licences", nil, nil, "it lists what others wrote, and needs none of it"},
+	{"infra/rehearse", []string{"internal/", "events"}, []string{"github.com/aws/aws-sdk-go-v2"}, "the rehearsal reads what was deployed as the command line does, and deploys nothing by itself"},
 	{
 		"infra", []string{"infra", "events", "statemachines", "internal/cadence", "internal/config", "internal/ddbstore/schema", "internal/cluster", "internal/notebook", "internal/obs/panel"},
 		[]string{"github.com/aws/aws-cdk-go/", "github.com/aws/constructs-go/", "github.com/aws/jsii-runtime-go", "github.com/cdklabs/cdk-nag-go/"},
