@@ -50,7 +50,7 @@ var allowed = map[string]string{
 		emr-containers:DescribeJobRun elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
 		sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs
-		identitystore:DescribeUser identitystore:ListGroupMembershipsForMember sso:ListApplicationAssignmentsForPrincipal`,
+		identitystore:DescribeUser identitystore:ListGroupMembershipsForMember sso:GetApplicationAssignmentConfiguration sso:ListApplicationAssignmentsForPrincipal`,
 	"on-run-event": `dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
 		emr-containers:DescribeJobRun elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
@@ -62,7 +62,7 @@ var allowed = map[string]string{
 		elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
 		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
 		elasticmapreduce:ListNotebookExecutions sagemaker:ListPipelineExecutions sagemaker:ListPipelines sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs sqs:SendMessage
-		sso:GetApplicationSessionConfiguration sso:ListApplicationAssignmentsForPrincipal
+		sso:GetApplicationAssignmentConfiguration sso:GetApplicationSessionConfiguration sso:ListApplicationAssignmentsForPrincipal
 		s3:ListBucket secretsmanager:GetSecretValue states:DescribeExecution states:ListExecutions states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
 	"open-session": `dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query sso:GetApplicationSessionConfiguration`,
 	"start-run": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
@@ -150,7 +150,7 @@ func TestPermissionsOfNothingConfigured(t *testing.T) {
 		all, _ := x.statements(t, roleOf(x.named(t, "AWS::Lambda::Function", "FunctionName", f)))
 		for _, s := range all {
 			for _, a := range s.actions {
-				for _, no := range []string{"sagemaker:", "emr-containers:", "elasticmapreduce:", "iam:", "ec2:", "kms:", "sso:Get", "secretsmanager:"} {
+				for _, no := range []string{"sagemaker:", "emr-containers:", "elasticmapreduce:", "iam:", "ec2:", "kms:", "sso:GetApplicationSession", "secretsmanager:"} {
 					if strings.HasPrefix(a, no) {
 						t.Errorf("%s may %s with nothing configured", f, a)
 					}

@@ -326,7 +326,7 @@ func (d *deployment) identityGrants(c capability) []grant {
 			resources: []resource{store, arn("arn:${P}:identitystore:::user/*"), arn("arn:${P}:identitystore:::group/*"), arn("arn:${P}:identitystore:::membership/*")},
 			why:       "Events name any user of the store, whose groups are not known before; reading, in this one store.",
 		}, {
-			sid: "Assignments", actions: []string{"sso:ListApplicationAssignmentsForPrincipal"}, resources: anything(),
+			sid: "Assignments", actions: []string{"sso:GetApplicationAssignmentConfiguration", "sso:ListApplicationAssignmentsForPrincipal"}, resources: anything(),
 			why: "An event may tell of any application and any instance that has it; reading only.",
 		}}
 	}

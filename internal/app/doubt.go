@@ -34,6 +34,7 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 		_, failed := a.silent(ctx, endpoint, true)
 		return l, errors.Join(err, failed)
 	}
+	renamed(sessions, l.Runs)
 	if !l.Complete {
 		return l, nil
 	}
@@ -50,6 +51,20 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	}
 	l.Doubt = time.Time{}
 	return l, nil
+}
+
+// renamed gives runs that got a lasting id since a live session took them the one
+// by which that has them: one run, one session (S3.3).
+func renamed(sessions []session.Session, runs []workload.Observation) {
+	has := map[workload.Ref]bool{}
+	for i := range sessions {
+		has[sessions[i].Run.Ref()] = true
+	}
+	for i := range runs {
+		if was := (workload.Ref{Endpoint: runs[i].Run.Endpoint, ID: runs[i].Was}); runs[i].Was != "" && has[was] && !has[runs[i].Run.Ref()] {
+			runs[i].Run.ID = runs[i].Was
+		}
+	}
 }
 
 // doubt answers since when the endpoint's server is taken to have been restarted:

@@ -219,7 +219,7 @@ func engineOf(run workload.Ref) workload.Engine {
 
 // checkUser asks what an event did not say: whether the user is disabled.
 func (a *App) checkUser(ctx context.Context, m UserCheck) error {
-	status, err := a.Identity.Status(ctx, m.User)
+	status, err := a.asked(ctx, m.User)
 	if err != nil {
 		return fmt.Errorf("check user: %w", err)
 	}
@@ -229,9 +229,20 @@ func (a *App) checkUser(ctx context.Context, m UserCheck) error {
 		kind = session.UserDisabled
 	case UserDeleted:
 		kind = session.UserDeleted
+		if gone, err := a.gone(ctx, m.User, a.Now()); err != nil || !gone {
+			return err // the event may be of another store's user; the sweep asks again
+		}
 	case UserEnabled:
-		// An update that left the user enabled is news only where the user was
-		// known as something else; as a fact it is harmless.
+		// An update that left the user enabled is news only where the user was known
+		// as disabled or deleted. It gives no access back: that would outdate its
+		// removal (S2.11).
+		u, err := a.Store.User(ctx, m.User)
+		if err != nil {
+			return err
+		}
+		if held, ok := standing(u, session.AccessRemoved, session.UserEnabled); ok && held.Kind == session.AccessRemoved {
+			return nil
+		}
 	}
 	return a.fact(ctx, session.Event{ID: m.EventID, Kind: kind, At: m.At, User: m.User, By: "unknown", Evidence: "DescribeUser after event " + m.EventID})
 }
@@ -271,11 +282,10 @@ func (a *App) lostAccess(ctx context.Context, m AccessCheck, user string) error 
 	if err != nil || access == session.On {
 		return err
 	}
-	if m.User == "" {
-		// A user whom the identity store never knew had no access that was removed.
-		if knows, err := a.knows(ctx, user); err != nil || !knows {
-			return err
-		}
+	// A user whom the identity store never knew had no access that was removed, or had
+	// it from another store's groups.
+	if knows, err := a.knows(ctx, user); err != nil || !knows {
+		return err
 	}
 	return a.fact(ctx, session.Event{ID: m.EventID, Kind: session.AccessRemoved, At: m.At, User: user, By: m.By, Detail: m.Application, Evidence: "no assignment left after event " + m.EventID})
 }

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"regexp"
+	"strings"
+	"time"
 
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
@@ -15,6 +17,20 @@ var userID = regexp.MustCompile(`^([0-9a-f]{10}-)?[A-Fa-f0-9]{8}-[A-Fa-f0-9]{4}-
 // IsUserID says whether a word is written as the ids of users are, and so is one
 // and no user name.
 func IsUserID(word string) bool { return userID.MatchString(word) }
+
+// asWritten is a word that somebody wrote for a user; an id is as the identity store
+// writes it, and so as sign-outs have it: not in capitals.
+func asWritten(word string) string {
+	if IsUserID(word) {
+		return strings.ToLower(word)
+	}
+	return word
+}
+
+// namesWithin is how long a look asks about user names: the rate is small where
+// there are many endpoints, and what the look has still to do must be done before
+// its function's time is up. Who is left is asked about by the next.
+const namesWithin = 30 * time.Second
 
 // userOf is the id of the user whom a run names: sessions and sign-outs are keyed
 // by it, and tags, Livy's proxyUser and owner may as well carry the user's name. It
@@ -31,6 +47,10 @@ func (a *App) userOf(ctx context.Context, word string) (string, error) {
 		}
 		return "", nil
 	}
+	word = asWritten(word)
+	if a.late(ctx) && !IsUserID(word) {
+		return "", fault.Newf("get user id", fault.Throttled, "too many user names were asked about in this look")
+	}
 	id, err := a.Names.UserID(ctx, word)
 	switch {
 	case fault.Is(err, fault.NotFound):
@@ -42,7 +62,10 @@ func (a *App) userOf(ctx context.Context, word string) (string, error) {
 	case !session.ValidUser(id):
 		return "", nil
 	}
-	return id, nil
+	if id != word {
+		err = a.noteKnown(ctx, id) // it was the store that told whose name it is
+	}
+	return id, err
 }
 
 // nameless tells people why a run that names somebody belongs to nobody.

@@ -62,7 +62,7 @@ func (a *App) look(ctx context.Context, e Endpoint) (live int, youngest time.Dur
 		return 0, 0, fmt.Errorf("look at endpoint %s: %w", endpoint, err)
 	}
 	a.Meter.Count(MetricUnidentified, listing.Unidentified)
-	seen, moved, errs := a.match(ctx, sessions, listing.Listing, began)
+	seen, moved, errs := a.match(by(ctx, began.Add(namesWithin)), sessions, listing.Listing, began)
 	for i, s := range sessions {
 		if !seen[i] && listing.Complete {
 			_, err := a.absent(ctx, engine, s)
@@ -292,11 +292,10 @@ func (a *App) orphan(ctx context.Context, o workload.Observation, open error) er
 	if flagged, err := a.Store.Mark(ctx, id); err != nil || !flagged.IsZero() {
 		return err
 	}
-	if o.Run.Engine != workload.Livy || open != nil { // no call of Livy's is recorded
-		since, err := a.firstSeen(ctx, o, open, now)
-		if err != nil || now.Sub(since) < cadence.BirthWithin {
-			return err
-		}
+	since, err := a.firstSeen(ctx, o, open, now)
+	recorded := o.Run.Engine != workload.Livy || open != nil // no call of Livy's is
+	if err != nil || recorded && now.Sub(since) < cadence.BirthWithin {
+		return err
 	}
 	if o.Detail == "" {
 		o.Detail = nameless(o.User, open)

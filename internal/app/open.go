@@ -28,7 +28,7 @@ var ErrLocked = errors.New("the user is locked")
 // session that is there.
 func (a *App) OpenSession(ctx context.Context, r OpenRequest) (session.Session, error) {
 	now := a.Now()
-	o := session.Opening{ID: SessionOfExecution(r.Execution), User: r.User, Run: r.Run, Origin: session.Started, At: now, Interactive: r.Interactive, Previous: r.Previous}
+	o := session.Opening{ID: SessionOfExecution(r.Execution), User: asWritten(r.User), Run: r.Run, Origin: session.Started, At: now, Interactive: r.Interactive, Previous: r.Previous}
 	s, err := a.Store.Session(ctx, o.ID)
 	if err == nil || !fault.Is(err, fault.NotFound) {
 		return s, err
@@ -306,7 +306,13 @@ func (a *App) find(ctx context.Context, run workload.Run, user string) (session.
 // retried says whether a run that is alive again after its session ended was
 // started again, at AWS, by whoever may: only a pipeline's execution can be, once it
 // is over. Where we ended it, or nobody saw it over, it is a zombie all the same.
+//
+// Nor is a Livy session's name with its number, which a server that was started again
+// gives a second time, the run that was seen over: Livy brings none of those back.
 func retried(ended session.Session) bool {
+	if ended.Run.Engine == workload.Livy && strings.Contains(ended.Run.ID, "#") {
+		return true
+	}
 	switch ended.End.Cause {
 	case session.CauseFinished, session.CauseFailed, session.CauseStoppedElsewhere:
 		return ended.Run.Engine == workload.SageMakerPipeline && ended.Run.ID != ""

@@ -27,6 +27,7 @@ const pagesMax = 50
 // passes identities on has none configured. An application that none of them
 // uses is On without asking: losing it takes no run's access away.
 //
+// An application that requires no assignment is On for everybody.
 // A user's own assignments are asked first; the groups' only where there is
 // none, each by a call, because whether the first answer has inherited ones in
 // it is not documented for applications.
@@ -41,6 +42,12 @@ func (i *Identity) Access(ctx context.Context, user, application string) (sessio
 	}
 	for _, a := range applications {
 		given, err := i.assigned(ctx, a, user, ssotypes.PrincipalTypeUser)
+		if given || err != nil {
+			return answered(given, err)
+		}
+	}
+	for _, a := range applications {
+		given, err := i.everybodys(ctx, a)
 		if given || err != nil {
 			return answered(given, err)
 		}
@@ -64,6 +71,40 @@ func (i *Identity) Access(ctx context.Context, user, application string) (sessio
 		return session.Unknown, fault.Newf(op, fault.Invalid, "no configured application is given, but endpoint %q has none configured", unnamed)
 	}
 	return session.Off, nil
+}
+
+// everybodys says whether the application asks for no assignment: all users have it
+// then, and nobody loses it with one (AssignmentRequired).
+func (i *Identity) everybodys(ctx context.Context, application string) (bool, error) {
+	const op = "identity center: get application assignment configuration"
+	asked := i.Now()
+	i.mu.Lock()
+	known, ok := i.required[application]
+	i.mu.Unlock()
+	if ok && asked.Sub(known.at) < remembered {
+		return known.value == session.Off, nil
+	}
+	if err := i.assignments.wait(ctx, i.Settings); err != nil {
+		return false, fault.New(op, fault.Unknown, err)
+	}
+	out, err := i.center.GetApplicationAssignmentConfiguration(ctx, &ssoadmin.GetApplicationAssignmentConfigurationInput{ApplicationArn: aws.String(application)})
+	switch {
+	case err != nil:
+		return false, classify(op, err)
+	case out.AssignmentRequired == nil:
+		return false, fault.Newf(op, fault.Unknown, "the answer does not say whether an assignment is required")
+	}
+	value := session.Off
+	if *out.AssignmentRequired {
+		value = session.On
+	}
+	i.mu.Lock()
+	if len(i.required) >= namesMax {
+		clear(i.required) // events may name any application
+	}
+	i.required[application] = answer{value: value, at: asked}
+	i.mu.Unlock()
+	return value == session.Off, nil
 }
 
 // confirmed says whether the application is there: it is asked for the user, who

@@ -31,6 +31,7 @@ import (
 // Center is what is called of Identity Center; *ssoadmin.Client has it.
 type Center interface {
 	GetApplicationSessionConfiguration(context.Context, *ssoadmin.GetApplicationSessionConfigurationInput, ...func(*ssoadmin.Options)) (*ssoadmin.GetApplicationSessionConfigurationOutput, error)
+	GetApplicationAssignmentConfiguration(context.Context, *ssoadmin.GetApplicationAssignmentConfigurationInput, ...func(*ssoadmin.Options)) (*ssoadmin.GetApplicationAssignmentConfigurationOutput, error)
 	ListApplicationAssignmentsForPrincipal(context.Context, *ssoadmin.ListApplicationAssignmentsForPrincipalInput, ...func(*ssoadmin.Options)) (*ssoadmin.ListApplicationAssignmentsForPrincipalOutput, error)
 }
 
@@ -105,6 +106,7 @@ type Identity struct {
 
 	mu         sync.Mutex
 	background map[string]answer // by application ARN; no more than there are endpoints
+	required   map[string]answer // the same, of GetApplicationAssignmentConfiguration
 	named      map[string]called // by user name; namesMax at most
 }
 
@@ -139,7 +141,7 @@ func New(s Settings, center Center, directory Directory, trail Trail) *Identity 
 	}
 	r := s.Rates
 	return &Identity{
-		Settings: s, center: center, directory: directory, trail: trail, background: map[string]answer{}, named: map[string]called{},
+		Settings: s, center: center, directory: directory, trail: trail, background: map[string]answer{}, required: map[string]answer{}, named: map[string]called{},
 		users: paced(r.Users), lists: paced(r.Lists), naming: paced(r.Names), memberships: paced(r.Members),
 		assignments: paced(r.Assignments), lookups: paced(r.Events),
 	}

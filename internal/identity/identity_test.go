@@ -52,6 +52,7 @@ type world struct {
 	user     *identitystore.DescribeUserOutput
 	answer   string              // GetUserId's, for the one name there is
 	assigned map[string][]string // by application: users and groups
+	open     []string            // applications that need no assignment
 	groups   []string
 	events   map[string][]trailtypes.Event // by name, newest first
 	errs     map[string]error              // by call
@@ -78,6 +79,13 @@ func (w *world) GetApplicationSessionConfiguration(_ context.Context, in *ssoadm
 		return nil, err
 	}
 	return &ssoadmin.GetApplicationSessionConfigurationOutput{UserBackgroundSessionApplicationStatus: w.status}, nil
+}
+
+func (w *world) GetApplicationAssignmentConfiguration(_ context.Context, in *ssoadmin.GetApplicationAssignmentConfigurationInput, _ ...func(*ssoadmin.Options)) (*ssoadmin.GetApplicationAssignmentConfigurationOutput, error) {
+	if err := w.called("required"); err != nil {
+		return nil, err
+	}
+	return &ssoadmin.GetApplicationAssignmentConfigurationOutput{AssignmentRequired: aws.Bool(!slices.Contains(w.open, aws.ToString(in.ApplicationArn)))}, nil
 }
 
 func (w *world) ListApplicationAssignmentsForPrincipal(_ context.Context, in *ssoadmin.ListApplicationAssignmentsForPrincipalInput, _ ...func(*ssoadmin.Options)) (*ssoadmin.ListApplicationAssignmentsForPrincipalOutput, error) {
@@ -361,7 +369,7 @@ func TestPace(t *testing.T) {
 				if _, err := i.Access(t.Context(), ana, studio); err != nil {
 					t.Fatal(err)
 				}
-			}), 100 * time.Millisecond}, // two pages
+			}), 200 * time.Millisecond}, // two pages, and whether one is needed
 		} {
 			if c.got != c.want {
 				t.Errorf("S3.5 %s: took %s, want %s", name, c.got, c.want)
@@ -384,6 +392,7 @@ func TestAccess(t *testing.T) {
 		of          map[string]identity.Endpoint
 		assigned    map[string][]string
 		groups      []string
+		open        []string
 		errs        map[string]error
 		want        session.Tri
 		kind        fault.Kind
@@ -393,6 +402,9 @@ func TestAccess(t *testing.T) {
 		{name: "none left", application: studio, assigned: map[string][]string{cluster: {ana}, studio: {"g-9"}}, groups: []string{"g-1"}, want: session.Off},
 		{name: "none named, another one is given", assigned: map[string][]string{cluster: {"g-1"}}, groups: []string{"g-1"}, want: session.On},
 		{name: "none named, none given", groups: []string{"g-1"}, want: session.Off},
+		{name: "one that everybody has", application: studio, open: []string{studio}, want: session.On},
+		{name: "none named, one that everybody has", groups: []string{"g-1"}, open: []string{cluster}, want: session.On},
+		{name: "whether everybody has it cannot be read", application: studio, errs: map[string]error{"required": throttled()}, want: session.Unknown, kind: fault.Throttled},
 		{name: "one that no endpoint uses", application: payroll, want: session.On},
 		{name: "one that an endpoint may use", application: payroll, of: map[string]identity.Endpoint{onLivy: {}}, want: session.Off},
 		{name: "none named and an endpoint without one", of: map[string]identity.Endpoint{
@@ -412,7 +424,7 @@ func TestAccess(t *testing.T) {
 			if c.of == nil {
 				c.of = configured()
 			}
-			w := &world{assigned: c.assigned, groups: c.groups, errs: c.errs}
+			w := &world{assigned: c.assigned, groups: c.groups, open: c.open, errs: c.errs}
 			got, err := w.identity(c.of).Access(t.Context(), ana, c.application)
 			if got != c.want || (err != nil) != (c.want == session.Unknown) || err != nil && fault.KindOf(err) != c.kind {
 				t.Errorf("%s, %v (%s)", got, err, fault.KindOf(err))
@@ -571,6 +583,7 @@ func TestRealClients(t *testing.T) {
 	record, _ := json.Marshal(aws.ToString(recorded("Logout", "sso.amazonaws.com", 1).CloudTrailEvent))
 	s := &services{bodies: map[string]string{}, answers: map[string]string{
 		"SWBExternalService.GetApplicationSessionConfiguration":     `{"UserBackgroundSessionApplicationStatus":"ENABLED"}`,
+		"SWBExternalService.GetApplicationAssignmentConfiguration":  `{"AssignmentRequired":true}`,
 		"SWBExternalService.ListApplicationAssignmentsForPrincipal": `{"ApplicationAssignments":[]}`,
 		"AWSIdentityStore.ListGroupMembershipsForMember":            `{"GroupMemberships":[]}`,
 		"CloudTrail_20131101.LookupEvents":                          `{"Events":[{"EventId":"Logout-1","EventName":"Logout","EventTime":1772366399,"CloudTrailEvent":` + string(record) + `}]}`,
@@ -606,6 +619,7 @@ func TestRealClients(t *testing.T) {
 	for target, want := range map[string]string{
 		"SWBExternalService.GetApplicationSessionConfiguration":     `{"ApplicationArn":"` + cluster + `"}`,
 		"SWBExternalService.ListApplicationAssignmentsForPrincipal": `{"Filter":{"ApplicationArn":"` + studio + `"},"InstanceArn":"arn:aws:sso:::instance/ssoins-1111222233334444","PrincipalId":"` + ana + `","PrincipalType":"USER"}`,
+		"SWBExternalService.GetApplicationAssignmentConfiguration":  `{"ApplicationArn":"` + studio + `"}`,
 		"AWSIdentityStore.DescribeUser":                             `{"IdentityStoreId":"d-1234567890","UserId":"` + ana + `"}`,
 		"AWSIdentityStore.ListGroupMembershipsForMember":            `{"IdentityStoreId":"d-1234567890","MemberId":{"UserId":"` + ana + `"}}`,
 	} {

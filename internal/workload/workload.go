@@ -148,6 +148,7 @@ type Observation struct {
 	CreatedAt    time.Time // zero: the engine does not say (Livy)
 	RunningSince time.Time // zero: the engine does not say
 	Activity     Activity  // Livy interactive sessions only
+	Was          string    // an id that the engine gave the run while it had no lasting one (Livy); "": none
 	Stamp        string    // the session id Nightshift stamped on it; "" for runs it did not start
 	User         string    // the user the run itself names (tag nightshift:user, proxyUser, …); "" is unknown
 	Detail       string    // the engine's own words: failure reason, state details

@@ -168,7 +168,9 @@ func TestIdentity(t *testing.T) {
 		{session{ID: 3, Name: "ns-s-1", State: "starting"}, sessions, "name/ns-s-1"},
 		{session{ID: 3, Name: "bg", AppID: "application_1_0001", State: "idle"}, sessions, "app/application_1_0001"},
 		{session{ID: 3, AppID: "application_1_0001", State: "idle"}, sessions, "app/application_1_0001"},
-		{session{ID: 3, Name: "bg", State: "idle"}, sessions, "name/bg#3"},
+		{session{ID: 3, Name: "bg", State: "idle"}, sessions, "name/bg#3@"},
+		{session{ID: 3, Name: "bg", ProxyUser: "ana", Owner: "x", State: "idle"}, sessions, "name/bg#3@ana"},
+		{session{ID: 3, Name: "bg", Owner: "ben", State: "idle"}, sessions, "name/bg#3@ben"},
 		{session{ID: 3, Name: "bg", State: "starting"}, sessions, ""},
 		{session{ID: 3, State: "idle"}, sessions, ""},
 		{session{ID: 3, Name: "ns-s-1", AppID: "application_1_0002", State: "running"}, batches, "batch/application_1_0002"},
@@ -182,7 +184,7 @@ func TestIdentity(t *testing.T) {
 		}
 	}
 	later := session{ID: 3, Name: "bg", AppID: "application_1_0001", State: "idle"}
-	if !later.is("name/bg#3", sessions) {
+	if !later.is("name/bg#3@", sessions) {
 		t.Error("a session that got an application's id is not known again by its name and number")
 	}
 }
@@ -413,8 +415,8 @@ func TestSessionsWithoutALastingName(t *testing.T) {
 		t.Errorf("while they start the list is %+v, want two unidentified", l)
 	}
 	b.wait(time.Minute)
-	if l := b.list(); l.Unidentified != 1 || len(l.Runs) != 1 || l.Runs[0].Run.ID != "name/bg#1" {
-		t.Errorf("the list is %+v, want one unidentified and name/bg#1", l)
+	if l := b.list(); l.Unidentified != 1 || len(l.Runs) != 1 || l.Runs[0].Run.ID != "name/bg#1@" {
+		t.Errorf("the list is %+v, want one unidentified and name/bg#1@", l)
 	}
 }
 

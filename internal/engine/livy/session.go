@@ -1,6 +1,7 @@
 package livy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ type session struct {
 
 // identify gives the run's id, "" where nothing lasting names it: the name that
 // Nightshift gave, else the application's id, else the name somebody gave with
-// the number. A session that is only starting gets its application's id soon,
+// the number and whose it is. A session that is only starting gets its application's id soon,
 // and is not named otherwise before: its id must not change.
 func (s session) identify(k kind) string {
 	switch {
@@ -58,15 +59,22 @@ func (s session) identify(k kind) string {
 	case s.AppID != "":
 		return byApp + s.AppID
 	case s.Name != "" && state(s.State) != workload.Pending:
-		return fmt.Sprintf("%s%s#%d", byName, s.Name, s.ID)
+		return s.numbered()
 	}
 	return ""
+}
+
+// numbered names a session that has no application's id. A server that is started
+// again gives numbers, and its users names, a second time: so that nobody else's
+// session is taken for this one, whose it is belongs to its id.
+func (s session) numbered() string {
+	return fmt.Sprintf("%s%s#%d@%s", byName, s.Name, s.ID, cmp.Or(s.ProxyUser, s.Owner))
 }
 
 // is says whether the session is the run. One that was named without an
 // application's id is known again when it has got one.
 func (s session) is(runID string, k kind) bool {
-	return s.identify(k) == runID || k == sessions && s.Name != "" && fmt.Sprintf("%s%s#%d", byName, s.Name, s.ID) == runID
+	return s.identify(k) == runID || k == sessions && s.Name != "" && s.numbered() == runID
 }
 
 // looked says whether the session's statements may be read and matter: it is
@@ -98,6 +106,9 @@ func (e *Engine) observe(s session, id string, k kind, asked time.Time) workload
 	}
 	if k == batches {
 		o.Run.Kind = workload.LivyBatch
+	}
+	if strings.HasPrefix(id, byApp) && s.Name != "" {
+		o.Was = s.numbered()
 	}
 	o.Remains = s.remains(k)
 	switch s.State {
