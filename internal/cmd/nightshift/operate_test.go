@@ -118,7 +118,7 @@ func TestDeadLettersAreSentBack(t *testing.T) {
 	(&terminal{}).deadQueues(&out, "night")
 	for _, f := range []string{"on-logout", "on-revocation", "on-run-event"} {
 		from, to := "--queue-name night-"+f+"-dead ", "--queue-name night-"+f+" "
-		if said := out.String(); strings.Index(said, from) < 0 || strings.Index(said, to) < strings.Index(said, from) {
+		if said := out.String(); !strings.Contains(said, from) || strings.Index(said, to) < strings.Index(said, from) {
 			t.Errorf("nothing sends back what is behind %s:\n%s", f, said)
 		}
 	}
