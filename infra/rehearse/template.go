@@ -28,10 +28,6 @@ type cannot struct {
 // limits are the engine's, as they were met: each fails the whole deployment.
 var limits = []cannot{
 	{
-		"alarms on metric math", "its CloudFormation takes MetricName of every alarm, and knows no Metrics",
-		func(r resource) bool { return r.Type == "AWS::CloudWatch::Alarm" && r.Properties["Metrics"] != nil },
-	},
-	{
 		"policies of event buses", "its CloudFormation knows no AWS::Events::EventBusPolicy",
 		func(r resource) bool { return r.Type == "AWS::Events::EventBusPolicy" },
 	},
