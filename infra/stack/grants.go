@@ -231,7 +231,7 @@ func (d *deployment) grantsOf(c capability) []grant {
 	table := exact(d.table.TableArn())
 	switch c {
 	case get:
-		return []grant{{sid: "Get", actions: []string{"dynamodb:GetItem"}, resources: table}}
+		return []grant{{sid: "Table", shared: true, actions: []string{"dynamodb:GetItem"}, resources: table}}
 	case query:
 		places := slices.Clone(table)
 		for _, i := range schema.Definition().Indexes {
@@ -239,13 +239,13 @@ func (d *deployment) grantsOf(c capability) []grant {
 		}
 		return []grant{{sid: "Query", actions: []string{"dynamodb:Query"}, resources: places}}
 	case fetch:
-		return []grant{{sid: "GetMany", actions: []string{"dynamodb:BatchGetItem"}, resources: table}}
+		return []grant{{sid: "Table", shared: true, actions: []string{"dynamodb:BatchGetItem"}, resources: table}}
 	case write:
-		return []grant{{sid: "Write", actions: []string{"dynamodb:PutItem"}, resources: table}}
+		return []grant{{sid: "Table", shared: true, actions: []string{"dynamodb:PutItem"}, resources: table}}
 	case amend:
-		return []grant{{sid: "Update", actions: []string{"dynamodb:UpdateItem"}, resources: table}}
+		return []grant{{sid: "Table", shared: true, actions: []string{"dynamodb:UpdateItem"}, resources: table}}
 	case open:
-		return []grant{{sid: "Open", actions: []string{"dynamodb:ConditionCheckItem"}, resources: table}}
+		return []grant{{sid: "Table", shared: true, actions: []string{"dynamodb:ConditionCheckItem"}, resources: table}}
 	case announce:
 		return []grant{{sid: "Announce", actions: []string{"events:PutEvents"}, resources: exact(d.busArn)}}
 	case watch:

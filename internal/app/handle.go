@@ -229,8 +229,8 @@ func (a *App) checkUser(ctx context.Context, m UserCheck) error {
 		kind = session.UserDisabled
 	case UserDeleted:
 		kind = session.UserDeleted
-		if gone, err := a.gone(ctx, m.User, a.Now()); err != nil || !gone {
-			return err // the event may be of another store's user; the sweep asks again
+		if known, err := a.known(ctx, m.User); err != nil || !known {
+			return err // the event may be of another store's user: the sweep decides
 		}
 	case UserEnabled:
 		// An update that left the user enabled is news only where the user was known
