@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -251,6 +252,11 @@ func (a *App) StopMove(ctx context.Context, execution, notebook, to string, back
 	if n, err = a.heading(ctx, execution, notebook, to, back); err != nil {
 		return false, false, err
 	}
+	if !back {
+		if err := a.keepFrom(ctx, n); err != nil {
+			return false, false, err
+		}
+	}
 	s, there, err := a.arrived(ctx, n)
 	if err != nil || there {
 		return there, false, err
@@ -327,10 +333,20 @@ func (a *App) over(ctx context.Context, n Notebook, s session.Session, back bool
 	if !ours && (!back || s.ID == n.Move.Session || !slices.Contains(failed, s.End.Cause)) {
 		return true, nil
 	}
-	// The record of a user's sign-out reaches sessions that were opened before it;
-	// between the two there is none. So what has come since the move began is asked
-	// here, by the rules themselves.
-	u, err := a.Store.User(ctx, s.User)
+	return a.left(ctx, n)
+}
+
+// left says that the notebook's user left while it was moved. The record of a
+// sign-out reaches sessions that were opened before it; between two there is none,
+// and it may come late (S2.10). So what has come, or happened, since the move began
+// is asked of the rules themselves, on the session that it began with.
+func (a *App) left(ctx context.Context, n Notebook) (bool, error) {
+	alive, err := a.Store.Session(ctx, n.Move.Session)
+	if err != nil {
+		return false, err
+	}
+	alive.Status, alive.End = session.Active, session.End{}
+	u, err := a.Store.User(ctx, alive.User)
 	if err != nil {
 		return false, err
 	}
@@ -339,13 +355,24 @@ func (a *App) over(ctx context.Context, n Notebook, s session.Session, back bool
 		return false, err
 	}
 	for _, f := range u.Facts {
-		alive := s
-		alive.Status, alive.End = session.Active, session.End{}
-		if f.At.After(n.Move.Since) && session.Decide(alive, f, policy, a.Now()).Next.Status != session.Active {
+		since := f.At.After(n.Move.Since) || f.Known.After(n.Move.Since)
+		if since && session.Decide(alive, f, policy, a.Now()).Next.Status != session.Active {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// keepFrom keeps room where a notebook was, for the way back. The hold of its
+// session itself goes with that.
+func (a *App) keepFrom(ctx context.Context, n Notebook) error {
+	_, err := a.changeLedger(ctx, clusterLedger(n.Move.From), func(l *Ledger) (bool, error) {
+		if slices.ContainsFunc(l.Held, func(h Hold) bool { return h.For == n.ID && !h.Until.IsZero() }) {
+			return false, nil
+		}
+		return true, l.hold(Hold{By: n.Move.Session, For: n.ID, Alone: n.Move.Before, Until: a.Now().Add(moveHold)})
+	})
+	return err
 }
 
 // MoveStart is the run that a move has started.
@@ -520,19 +547,20 @@ func (a *App) sweepMoves(ctx context.Context) error {
 	if a.Moves == nil {
 		return nil
 	}
+	var errs []error // one that cannot be taken up holds up no other
 	cursor := ""
 	for {
 		moved, next, err := a.Store.Moves(ctx, cursor)
 		if err != nil {
-			return fmt.Errorf("sweep moves: %w", err)
+			return errors.Join(append(errs, fmt.Errorf("sweep moves: %w", err))...)
 		}
 		for _, n := range moved {
 			if err := a.resume(ctx, n); err != nil {
-				return fmt.Errorf("take up the move of notebook %s: %w", n.ID, err)
+				errs = append(errs, fmt.Errorf("take up the move of notebook %s: %w", n.ID, err))
 			}
 		}
 		if cursor = next; cursor == "" {
-			return nil
+			return errors.Join(errs...)
 		}
 	}
 }
