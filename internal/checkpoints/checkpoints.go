@@ -5,15 +5,13 @@ package checkpoints
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
 
 	"nightshift/internal/app"
+	"nightshift/internal/awsfault"
 	"nightshift/internal/fault"
 )
 
@@ -52,7 +50,7 @@ func (s *Store) Newest(ctx context.Context, location string) (app.Checkpoint, er
 	for range pagesMax {
 		page, err := s.api.ListObjectsV2(ctx, in)
 		if err != nil {
-			return app.Checkpoint{}, classify(op, err)
+			return app.Checkpoint{}, awsfault.Classify(op, err, codes)
 		}
 		for _, o := range page.Contents {
 			key := aws.ToString(o.Key)
@@ -71,23 +69,15 @@ func (s *Store) Newest(ctx context.Context, location string) (app.Checkpoint, er
 	return app.Checkpoint{}, fault.Newf(op, fault.Invalid, "%s has more than %d,000 objects: they are not looked through", location, pagesMax)
 }
 
-func classify(op string, err error) error {
-	kind := fault.Unknown
-	var api smithy.APIError
-	var params smithy.InvalidParamsError
-	switch {
-	case errors.As(err, &params):
-		kind = fault.Invalid
-	case errors.As(err, &api):
-		if _, slow := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; slow {
-			kind = fault.Throttled
-		}
-		switch api.ErrorCode() {
-		case "AccessDenied", "AllAccessDisabled", "AccountProblem", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch":
-			kind = fault.Denied
-		case "NoSuchBucket", "InvalidBucketName", "PermanentRedirect", "AuthorizationHeaderMalformed", "InvalidArgument":
-			kind = fault.Invalid // it is not there, or in another Region
-		}
-	}
-	return fault.New(op, kind, err)
+// codes are what S3's own words mean.
+var codes = awsfault.Codes{
+	"AllAccessDisabled": fault.Denied,
+	"AccountProblem":    fault.Denied,
+
+	// It is not there, or in another Region.
+	"NoSuchBucket":                 fault.Invalid,
+	"InvalidBucketName":            fault.Invalid,
+	"PermanentRedirect":            fault.Invalid,
+	"AuthorizationHeaderMalformed": fault.Invalid,
+	"InvalidArgument":              fault.Invalid,
 }

@@ -5,8 +5,8 @@ import (
 	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/smithy-go"
 
+	"nightshift/internal/awsfault"
 	"nightshift/internal/fault"
 )
 
@@ -20,6 +20,16 @@ const (
 	reasonCollision = "TransactionConflict"
 )
 
+// codes are what DynamoDB's own words mean for a whole call.
+var codes = awsfault.Codes{
+	codeCondition:  fault.Conflict,
+	codeCollision:  fault.Throttled,
+	codeInProgress: fault.Throttled,
+	"ItemCollectionSizeLimitExceededException": fault.Invalid,
+	"IdempotentParameterMismatchException":     fault.Invalid,
+	"SerializationException":                   fault.Invalid,
+}
+
 // classify gives DynamoDB's error its kind; nil stays nil.
 func classify(op string, err error) error {
 	if err == nil {
@@ -29,26 +39,10 @@ func classify(op string, err error) error {
 	if errors.As(err, &canceled) {
 		return fault.New(op, canceledKind(canceled), err)
 	}
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return fault.New(op, fault.Unknown, err)
-	}
-	switch api.ErrorCode() {
-	case codeCondition:
-		return fault.New(op, fault.Conflict, err)
-	case codeCollision, codeInProgress, "ProvisionedThroughputExceededException", "ThrottlingException", "Throttling",
-		"RequestLimitExceeded", "TooManyRequestsException", "LimitExceededException":
-		return fault.New(op, fault.Throttled, err)
-	case "AccessDeniedException", "AccessDenied", "UnrecognizedClientException", "InvalidSignatureException",
-		"ExpiredTokenException", "MissingAuthenticationTokenException", "IncompleteSignatureException":
-		return fault.New(op, fault.Denied, err)
-	case "ResourceNotFoundException":
+	if awsfault.Code(err) == "ResourceNotFoundException" {
 		return fault.Newf(op, fault.Unknown, "the table or its index is not there, or not yet: %w", err)
-	case "ValidationException", "ItemCollectionSizeLimitExceededException", "IdempotentParameterMismatchException",
-		"SerializationException":
-		return fault.New(op, fault.Invalid, err)
 	}
-	return fault.New(op, fault.Unknown, err)
+	return awsfault.Classify(op, err, codes)
 }
 
 // canceledKind is the kind of a cancelled transaction none of whose conditions
@@ -89,14 +83,13 @@ func collided(err error) bool {
 		}
 		return met
 	}
-	var api smithy.APIError
-	return errors.As(err, &api) && (api.ErrorCode() == codeCollision || api.ErrorCode() == codeInProgress)
+	code := awsfault.Code(err)
+	return code == codeCollision || code == codeInProgress
 }
 
 // conditionFailed says whether a single write's condition failed.
 func conditionFailed(err error) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && api.ErrorCode() == codeCondition
+	return awsfault.Code(err) == codeCondition
 }
 
 // write makes a write and repeats it while it collides, a bounded number of

@@ -13,15 +13,14 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/identitystore"
 	storetypes "github.com/aws/aws-sdk-go-v2/service/identitystore/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssoadmin"
 	ssotypes "github.com/aws/aws-sdk-go-v2/service/ssoadmin/types"
-	"github.com/aws/smithy-go"
 
 	"nightshift/internal/app"
+	"nightshift/internal/awsfault"
 	"nightshift/internal/cadence"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
@@ -303,31 +302,14 @@ func (p *pace) wait(ctx context.Context, s Settings) error {
 	return nil
 }
 
-// classify gives the error of any of the three services its kind; nil stays nil.
-// A thing that is not found is a setting of ours that names nothing.
-func classify(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	kind := fault.Unknown
-	var params smithy.InvalidParamsError
-	var e smithy.APIError
-	switch {
-	case errors.As(err, &params):
-		kind = fault.Invalid
-	case errors.As(err, &e):
-		if _, slow := retry.DefaultThrottleErrorCodes[e.ErrorCode()]; slow {
-			kind = fault.Throttled
-		}
-		switch e.ErrorCode() {
-		case "ResourceNotFoundException":
-			kind = fault.NotFound
-		case "AccessDeniedException", "AccessDenied", "UnrecognizedClientException", "ExpiredTokenException",
-			"InvalidSignatureException", "MissingAuthenticationTokenException", "IncompleteSignature":
-			kind = fault.Denied
-		case "ValidationException", "InvalidLookupAttributesException", "InvalidTimeRangeException", "InvalidMaxResultsException":
-			kind = fault.Invalid
-		}
-	}
-	return fault.New(op, kind, err)
+// codes are what the three services' own words mean. A thing that is not found is
+// a setting of ours that names nothing.
+var codes = awsfault.Codes{
+	"ResourceNotFoundException":        fault.NotFound,
+	"InvalidLookupAttributesException": fault.Invalid,
+	"InvalidTimeRangeException":        fault.Invalid,
+	"InvalidMaxResultsException":       fault.Invalid,
 }
+
+// classify gives the error of any of the three services its kind; nil stays nil.
+func classify(op string, err error) error { return awsfault.Classify(op, err, codes) }

@@ -6,15 +6,13 @@ package notify
 
 import (
 	"context"
-	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
-	"github.com/aws/smithy-go"
 
 	"nightshift/internal/app"
+	"nightshift/internal/awsfault"
 	"nightshift/internal/fault"
 )
 
@@ -66,41 +64,27 @@ func (n *Announcer) Announce(ctx context.Context, a app.Announcement) error {
 		Time:         aws.Time(a.At),
 	}}})
 	if err != nil {
-		return fault.New(op, kindOf(code(err)), err)
+		return awsfault.Classify(op, err, codes)
 	}
 	if out.FailedEntryCount == 0 {
 		return nil
 	}
 	for _, e := range out.Entries {
 		if c := aws.ToString(e.ErrorCode); c != "" {
-			return fault.Newf(op, kindOf(c), "%s: %s", c, aws.ToString(e.ErrorMessage))
+			return fault.Newf(op, awsfault.Kind(c, codes), "%s: %s", c, aws.ToString(e.ErrorMessage))
 		}
 	}
 	return fault.Newf(op, fault.Unknown, "%d entries failed, without a reason", out.FailedEntryCount)
 }
 
-func code(err error) string {
-	var e smithy.APIError
-	if errors.As(err, &e) {
-		return e.ErrorCode()
-	}
-	return ""
-}
-
-// kindOf classifies the codes of the call and of its entries (EventBridge API
-// reference, PutEventsResultEntry). A bus that is not there is Unknown: it is
-// retried until the deployment is put right.
-func kindOf(code string) fault.Kind {
-	if _, slow := retry.DefaultThrottleErrorCodes[code]; slow {
-		return fault.Throttled
-	}
-	switch code {
-	case "AccessDeniedException", "AccessDenied", "NotAuthorizedForSourceException", "NotAuthorizedForDetailTypeException",
-		"InvalidAccountIdException", "UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException",
-		"MissingAuthenticationTokenException", "IncompleteSignature":
-		return fault.Denied
-	case "InvalidArgument", "MalformedDetail", "RedactionFailure", "ValidationException":
-		return fault.Invalid
-	}
-	return fault.Unknown
+// codes are what EventBridge's own words mean, for the call and for its entries
+// (EventBridge API reference, PutEventsResultEntry). A bus that is not there is
+// Unknown: it is retried until the deployment is put right.
+var codes = awsfault.Codes{
+	"NotAuthorizedForSourceException":     fault.Denied,
+	"NotAuthorizedForDetailTypeException": fault.Denied,
+	"InvalidAccountIdException":           fault.Denied,
+	"InvalidArgument":                     fault.Invalid,
+	"MalformedDetail":                     fault.Invalid,
+	"RedactionFailure":                    fault.Invalid,
 }

@@ -87,6 +87,7 @@ var layers = []struct {
 	{"internal/cadence", nil, nil, "the core is pure"},
 	{"internal/cost", []string{"internal/session", "internal/workload"}, nil, "the core is pure: prices are data"},
 	{"internal/fault", nil, nil, "the core is pure"},
+	{"internal/awsfault", []string{"internal/fault"}, []string{"github.com/aws/"}, "what errors of AWS mean, for every adapter of AWS"},
 	{"internal/proof", nil, nil, "the core is pure"},
 	{"internal/finding", nil, nil, "what a check says knows nothing of what is checked"},
 	{"internal/network", []string{"internal/finding"}, nil, "rules about networks, without AWS"},
@@ -96,17 +97,17 @@ var layers = []struct {
 	{"internal/doctor/account", append([]string{"internal/doctor", "internal/network", "internal/vpc", "internal/cluster", "internal/config"}, core...), []string{"github.com/aws/"}, "the adapter knows the doctor's facts, and the preflight's reader, which is the same of another question"},
 	{"internal/doctor", append([]string{"internal/finding", "internal/network", "internal/cluster", "internal/config"}, core...), nil, "rules over facts, without AWS"},
 	{"internal/vpc/vpcsim", []string{"internal/network"}, nil, "a simulator knows its protocol and what there is, not our adapter"},
-	{"internal/vpc", append([]string{"internal/network", "internal/finding"}, appAndCore...), []string{"github.com/aws/"}, "adapters know the app, the core and the rules they judge by, never each other"},
+	{"internal/vpc", append([]string{"internal/network", "internal/finding"}, appAndAWS...), []string{"github.com/aws/"}, "adapters know the app, the core and the rules they judge by, never each other"},
 	{"internal/checkpoints/s3sim", nil, nil, "a simulator knows its protocol, not our adapter"},
-	{"internal/checkpoints", appAndCore, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
+	{"internal/checkpoints", appAndAWS, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
 	{"internal/app", core, nil, "the app knows the core and its own ports"},
 	{"internal/inbound", appAndCore, nil, "adapters know the app and the core, never each other"},
 	{"internal/outbound", appAndCore, nil, "adapters know the app and the core, never each other"},
 	{"internal/memstore", appAndCore, nil, "adapters know the app and the core, never each other"},
-	{"internal/ddbstore", append([]string{"internal/ddbstore"}, appAndCore...), []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
-	{"internal/identity", appAndCore, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
-	{"internal/workflow", appAndCore, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
-	{"internal/notify", appAndCore, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
+	{"internal/ddbstore", append([]string{"internal/ddbstore"}, appAndAWS...), []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
+	{"internal/identity", appAndAWS, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
+	{"internal/workflow", appAndAWS, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
+	{"internal/notify", appAndAWS, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
 	{"internal/config", appAndCore, nil, "adapters know the app and the core, never each other"},
 	{"internal/obs/panel", []string{"internal/config", "statemachines"}, nil, "what operators look at is data, which infra reads too"},
 	{"internal/obs", appAndCore, nil, "adapters know the app and the core, never each other"},
@@ -121,7 +122,7 @@ var layers = []struct {
 	{"internal/engine/emrcontainers/emrcontainerssim", append([]string{"internal/engine/simrun"}, core...), nil, "a simulator knows its protocol, not our adapter"},
 	{"internal/engine/emrnotebook/emrnotebooksim", append([]string{"internal/engine/simrun"}, core...), nil, "a simulator knows its protocol, not our adapter"},
 	{"internal/engine/sagemaker/sagemakersim", append([]string{"internal/engine/simrun"}, core...), nil, "a simulator knows its protocol, not our adapter"},
-	{"internal/engine", appAndCore, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
+	{"internal/engine", appAndAWS, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
 	{"internal/asl/clock", nil, nil, "the clock knows time only"},
 	{"internal/asl", []string{"internal/asl/clock"}, []string{"github.com/blues/jsonata-go"}, "the interpreter knows definitions, not Nightshift"},
 	{"internal/storetest", appAndCore, nil, "the suite knows the port only"},
@@ -144,6 +145,7 @@ var layers = []struct {
 var (
 	core       = []string{"internal/session", "internal/workload", "internal/cadence", "internal/cost", "internal/fault", "internal/proof"}
 	appAndCore = append([]string{"internal/app"}, core...)
+	appAndAWS  = append([]string{"internal/awsfault"}, appAndCore...)
 )
 
 func TestImportsFollowTheLayers(t *testing.T) {

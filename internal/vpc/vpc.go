@@ -6,16 +6,14 @@ package vpc
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/aws/smithy-go"
 
+	"nightshift/internal/awsfault"
 	"nightshift/internal/fault"
 	"nightshift/internal/network"
 )
@@ -264,22 +262,13 @@ func acl(a types.NetworkAcl) network.ACL {
 	return n
 }
 
+// codes are what EC2's own words mean.
+var codes = awsfault.Codes{"AuthFailure": fault.Denied, "OptInRequired": fault.Denied}
+
 // classify says what to do about EC2's error. nil stays nil.
 func classify(op string, err error) error {
-	if err == nil || fault.KindOf(err) != fault.Unknown {
+	if fault.KindOf(err) != fault.Unknown {
 		return err
 	}
-	kind := fault.Unknown // network, timeouts, 5xx, codes nobody told us of
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		code := api.ErrorCode()
-		if _, slow := retry.DefaultThrottleErrorCodes[code]; slow {
-			kind = fault.Throttled
-		}
-		switch {
-		case code == "UnauthorizedOperation", code == "AuthFailure", code == "OptInRequired", strings.HasPrefix(code, "AccessDenied"):
-			kind = fault.Denied
-		}
-	}
-	return fault.New(op, kind, err)
+	return awsfault.Classify(op, err, codes)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"nightshift/internal/app"
+	"nightshift/internal/awsfault"
 	"nightshift/internal/fault"
 )
 
@@ -44,7 +45,7 @@ func (r *Runs) Input(ctx context.Context, execution string) ([]byte, error) {
 		return nil, fault.Newf(op, fault.Invalid, "%s is no execution of the machine run", execution)
 	}
 	out, err := r.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(execution)})
-	if code(err) == "ExecutionDoesNotExist" {
+	if awsfault.Code(err) == "ExecutionDoesNotExist" {
 		return nil, fault.New(op, fault.NotFound, err)
 	}
 	if err != nil {
@@ -64,7 +65,7 @@ func (r *Runs) Run(ctx context.Context, name string, input []byte) (string, erro
 		return "", fault.Newf(op, fault.Unknown, "no ARN of the machine is configured")
 	}
 	out, err := r.api.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: aws.String(r.machine), Name: aws.String(name), Input: aws.String(string(input))})
-	if code(err) == "ExecutionAlreadyExists" {
+	if awsfault.Code(err) == "ExecutionAlreadyExists" {
 		return "", fault.New(op, fault.Conflict, err)
 	}
 	if err != nil {
@@ -77,7 +78,7 @@ func (r *Runs) Run(ctx context.Context, name string, input []byte) (string, erro
 func (r *Runs) Live(ctx context.Context, execution string) (bool, error) {
 	const op = "step functions: look at an execution"
 	out, err := r.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(execution)})
-	if code(err) == "ExecutionDoesNotExist" {
+	if awsfault.Code(err) == "ExecutionDoesNotExist" {
 		return false, nil
 	}
 	if err != nil {

@@ -9,17 +9,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
-	"github.com/aws/smithy-go"
 
 	"nightshift/internal/app"
+	"nightshift/internal/awsfault"
 	"nightshift/internal/fault"
 )
 
@@ -96,7 +94,7 @@ func (w *Workflow) start(ctx context.Context, kind, machine, endpoint string, ge
 		Name:            aws.String(name + "-" + strconv.FormatInt(generation, 10)),
 		Input:           aws.String(string(body)),
 	})
-	if code(err) == "ExecutionAlreadyExists" {
+	if awsfault.Code(err) == "ExecutionAlreadyExists" {
 		return nil
 	}
 	return classify(op, err)
@@ -132,7 +130,7 @@ func (w *Workflow) Release(ctx context.Context, token string, o app.Outcome) err
 	} else {
 		_, err = w.api.SendTaskFailure(ctx, &sfn.SendTaskFailureInput{TaskToken: aws.String(token), Error: aws.String(SessionEnded), Cause: aws.String(body)})
 	}
-	switch code(err) {
+	switch awsfault.Code(err) {
 	case "TaskDoesNotExist", "TaskTimedOut", "InvalidToken":
 		return nil
 	}
@@ -163,33 +161,17 @@ func told(o app.Outcome) (string, error) {
 	}
 }
 
-// code is the service's code of an error, "" where it has none.
-func code(err error) string {
-	var e smithy.APIError
-	if errors.As(err, &e) {
-		return e.ErrorCode()
-	}
-	return ""
+// codes are what Step Functions' own words mean. What a wrong deployment causes (a
+// machine that is not there) is Unknown: it is retried until put right.
+var codes = awsfault.Codes{
+	"ExecutionLimitExceeded":        fault.Throttled,
+	"KmsThrottlingException":        fault.Throttled,
+	"ServiceQuotaExceededException": fault.Throttled,
+	"KmsAccessDeniedException":      fault.Denied,
+	"InvalidExecutionInput":         fault.Invalid,
+	"InvalidName":                   fault.Invalid,
+	"InvalidOutput":                 fault.Invalid,
 }
 
-// classify gives an error its kind; nil stays nil. What a wrong deployment
-// causes (a machine that is not there) is Unknown: it is retried until put right.
-func classify(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	kind := fault.Unknown
-	if _, slow := retry.DefaultThrottleErrorCodes[code(err)]; slow {
-		kind = fault.Throttled
-	}
-	switch code(err) {
-	case "ExecutionLimitExceeded", "KmsThrottlingException", "ServiceQuotaExceededException":
-		kind = fault.Throttled
-	case "AccessDeniedException", "AccessDenied", "KmsAccessDeniedException", "UnrecognizedClientException",
-		"ExpiredTokenException", "InvalidSignatureException", "MissingAuthenticationTokenException", "IncompleteSignature":
-		kind = fault.Denied
-	case "InvalidExecutionInput", "InvalidName", "InvalidOutput", "ValidationException":
-		kind = fault.Invalid
-	}
-	return fault.New(op, kind, err)
-}
+// classify gives an error its kind; nil stays nil.
+func classify(op string, err error) error { return awsfault.Classify(op, err, codes) }

@@ -23,12 +23,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	sdk "github.com/aws/aws-sdk-go-v2/service/emrcontainers"
 	"github.com/aws/aws-sdk-go-v2/service/emrcontainers/types"
-	"github.com/aws/smithy-go"
 
 	"nightshift/internal/app"
+	"nightshift/internal/awsfault"
 	"nightshift/internal/fault"
 	"nightshift/internal/workload"
 )
@@ -339,37 +338,18 @@ func state(s types.JobRunState) workload.State {
 	return workload.Unknown
 }
 
+// codes are what the service's own words mean.
+var codes = awsfault.Codes{
+	"EKSRequestThrottledException": fault.Throttled, // not in the SDK's list
+	"ResourceNotFoundException":    fault.NotFound,
+}
+
 // classify says what to do about the service's error. nil stays nil.
 func classify(op string, err error) error {
-	if err == nil {
-		return nil
+	if awsfault.Code(err) == "ValidationException" && queueFull(awsfault.Message(err)) {
+		return fault.New(op, fault.Throttled, err)
 	}
-	kind := fault.Unknown // network, timeouts, 5xx, codes nobody told us of
-	var api smithy.APIError
-	var params smithy.InvalidParamsError
-	var serialize *smithy.SerializationError
-	switch {
-	case errors.As(err, &params), errors.As(err, &serialize):
-		kind = fault.Invalid
-	case errors.As(err, &api):
-		if _, slow := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; slow {
-			kind = fault.Throttled
-		}
-		switch api.ErrorCode() {
-		case "EKSRequestThrottledException": // not in the SDK's list
-			kind = fault.Throttled
-		case "ValidationException":
-			if kind = fault.Invalid; queueFull(api.ErrorMessage()) {
-				kind = fault.Throttled
-			}
-		case "ResourceNotFoundException":
-			kind = fault.NotFound
-		case "AccessDenied", "AccessDeniedException", "UnauthorizedException", "ExpiredToken", "ExpiredTokenException",
-			"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException":
-			kind = fault.Denied
-		}
-	}
-	return fault.New(op, kind, err)
+	return awsfault.Classify(op, err, codes)
 }
 
 // queueFull recognises the refusal of a virtual cluster with a scheduler whose

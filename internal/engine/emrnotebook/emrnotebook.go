@@ -26,12 +26,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	sdk "github.com/aws/aws-sdk-go-v2/service/emr"
 	"github.com/aws/aws-sdk-go-v2/service/emr/types"
-	"github.com/aws/smithy-go"
 
 	"nightshift/internal/app"
+	"nightshift/internal/awsfault"
 	"nightshift/internal/fault"
 	"nightshift/internal/workload"
 )
@@ -285,8 +284,7 @@ func (e *Engine) run(id, cluster string) workload.Run {
 // invalid request can mean nothing else.
 func (e *Engine) describe(ctx context.Context, op, id string) (seen, error) {
 	out, err := e.client.DescribeNotebookExecution(ctx, &sdk.DescribeNotebookExecutionInput{NotebookExecutionId: aws.String(id)})
-	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == codeInvalid {
+	if awsfault.Code(err) == codeInvalid {
 		return seen{}, fault.New(op, fault.NotFound, err)
 	}
 	if err != nil {
@@ -336,27 +334,5 @@ const codeInvalid = "InvalidRequestException"
 
 // classify says what to do about the service's error. nil stays nil.
 func classify(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	kind := fault.Unknown // network, timeouts, 5xx, codes nobody told us of
-	var api smithy.APIError
-	var params smithy.InvalidParamsError
-	var serialize *smithy.SerializationError
-	switch {
-	case errors.As(err, &params), errors.As(err, &serialize):
-		kind = fault.Invalid
-	case errors.As(err, &api):
-		if _, slow := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; slow {
-			kind = fault.Throttled
-		}
-		switch api.ErrorCode() {
-		case codeInvalid, "ValidationException":
-			kind = fault.Invalid
-		case "AccessDenied", "AccessDeniedException", "UnauthorizedException", "ExpiredToken", "ExpiredTokenException",
-			"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException":
-			kind = fault.Denied
-		}
-	}
-	return fault.New(op, kind, err)
+	return awsfault.Classify(op, err, awsfault.Codes{codeInvalid: fault.Invalid})
 }

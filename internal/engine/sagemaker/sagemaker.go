@@ -16,18 +16,16 @@ package sagemaker
 import (
 	"cmp"
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	sdk "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 	"github.com/aws/aws-sdk-go-v2/service/sagemaker/types"
-	"github.com/aws/smithy-go"
 
 	"nightshift/internal/app"
+	"nightshift/internal/awsfault"
 	"nightshift/internal/fault"
 	"nightshift/internal/workload"
 )
@@ -307,41 +305,25 @@ func stamped(tags []types.Tag, sessionID, user string) []types.Tag {
 	return all
 }
 
+// codes are what the service's own words mean.
+var codes = awsfault.Codes{
+	"ResourceNotFound":          fault.NotFound,
+	"ResourceNotFoundException": fault.NotFound,
+	"ResourceInUse":             fault.Conflict,
+	"ConflictException":         fault.Conflict,
+}
+
 // classify says what to do about the service's error. nil stays nil. A quota
 // (ResourceLimitExceeded) is not throttling: it passes when jobs end or a
 // person raises it.
 func classify(op string, err error) error {
-	if err == nil {
-		return nil
+	switch code := awsfault.Code(err); {
+	case code == "ResourceLimitExceeded":
+		return fault.Newf(op, fault.Unknown, "a quota of the account is reached; it waits until runs end or a person raises the quota: %w", err)
+	case code == "ValidationException" && absent(awsfault.Message(err)):
+		return fault.New(op, fault.NotFound, err)
 	}
-	kind := fault.Unknown // network, timeouts, 5xx, codes nobody told us of
-	var api smithy.APIError
-	var params smithy.InvalidParamsError
-	var serialize *smithy.SerializationError
-	switch {
-	case errors.As(err, &params), errors.As(err, &serialize):
-		kind = fault.Invalid
-	case errors.As(err, &api):
-		if _, slow := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; slow {
-			kind = fault.Throttled
-		}
-		switch api.ErrorCode() {
-		case "ResourceLimitExceeded":
-			return fault.Newf(op, fault.Unknown, "a quota of the account is reached; it waits until runs end or a person raises the quota: %w", err)
-		case "ValidationException":
-			if kind = fault.Invalid; absent(api.ErrorMessage()) {
-				kind = fault.NotFound
-			}
-		case "ResourceNotFound", "ResourceNotFoundException":
-			kind = fault.NotFound
-		case "ResourceInUse", "ConflictException":
-			kind = fault.Conflict
-		case "AccessDenied", "AccessDeniedException", "UnauthorizedException", "ExpiredToken", "ExpiredTokenException",
-			"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException":
-			kind = fault.Denied
-		}
-	}
-	return fault.New(op, kind, err)
+	return awsfault.Classify(op, err, codes)
 }
 
 // absent recognises a resource that is not there under the code that the
