@@ -193,13 +193,13 @@ func unchanged(op string, before record, next session.Session) (string, item, er
 	if err != nil {
 		return "", nil, err
 	}
-	condition := "#version = :decidedOn AND #frozen IN (:frozen, :frozenThen) AND "
 	values := item{":decidedOn": number(before.state.Version), ":frozen": now, ":frozenThen": then}
-	if len(before.undone) == 0 {
-		return condition + "attribute_not_exists(#undone)", values, nil
+	condition := "#version = :decidedOn AND #frozen IN (:frozen, :frozenThen) AND attribute_not_exists(#undone)"
+	if len(before.undone) > 0 {
+		condition = "#version = :decidedOn AND #frozen IN (:frozen, :frozenThen) AND #undone = :undone"
+		values[":undone"] = text(versions(before.undone))
 	}
-	values[":undone"] = text(versions(before.undone))
-	return condition + "#undone = :undone", values, nil
+	return condition, values, nil
 }
 
 // unchangedUser is the condition that the user's facts are those decided on.

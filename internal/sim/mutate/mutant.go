@@ -186,7 +186,7 @@ func (m *maker) visit(n ast.Node) bool {
 		for i, to := range n.Lhs {
 			if sel, ok := to.(*ast.SelectorExpr); ok && sel.Sel.Name == "ConditionExpression" {
 				n.Rhs[i] = m.condition(n.Rhs[i])
-			} else if id, ok := to.(*ast.Ident); ok && id.Name == "condition" {
+			} else if id, ok := to.(*ast.Ident); ok && id.Name == "condition" && len(n.Rhs) == len(n.Lhs) {
 				n.Rhs[i] = m.expression(n.Rhs[i])
 			}
 		}
