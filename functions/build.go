@@ -30,6 +30,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssoadmin"
 	smithytime "github.com/aws/smithy-go/time"
 
+	"nightshift/internal/accounts"
 	"nightshift/internal/app"
 	"nightshift/internal/cadence"
 	"nightshift/internal/checkpoints"
@@ -90,14 +91,15 @@ func appOf(ctx context.Context, function string, c config.Config, now func() tim
 		return nil, fmt.Errorf("load the AWS configuration of %s: %w", function, err)
 	}
 	log := obs.NewLogger(os.Stdout, c.LogLevel, function)
-	id := identityOf(sdk, function, c, now, log)
+	reach := accountsOf(sdk, function, c)
+	id := identityOf(reach.At(c.IdentityAccount, c.IdentityRegion), function, c, now, log)
 	sessions, err := sessionsOf(sdk, c, nil)
 	if err != nil {
 		return nil, fmt.Errorf("session source of %s: %w", function, err)
 	}
 	machines := sfn.NewFromConfig(sdk)
 	flow := workflow.New(machines, c.WatchMachine, c.DrainMachine)
-	engines, ids, err := endpoints(sdk, c.Endpoints, now)
+	engines, ids, err := endpoints(reach, c, now)
 	if err != nil {
 		return nil, fmt.Errorf("endpoints of %s: %w", function, err)
 	}
@@ -134,6 +136,11 @@ func appOf(ctx context.Context, function string, c config.Config, now func() tim
 	}, nil
 }
 
+// accountsOf gives what clients in the members' accounts are made of.
+func accountsOf(sdk aws.Config, function string, c config.Config) *accounts.Accounts {
+	return accounts.New(sdk, c.Account, c.MemberRole, "nightshift-"+function)
+}
+
 // waiting are the machines whose executions open sessions and wait on their runs:
 // of one stack, and so named alike. None where run is not told.
 func waiting(run string) []string {
@@ -164,7 +171,7 @@ func names(id *identity.Identity) app.Names {
 	return id
 }
 
-// identityOf makes the clients for Identity Center's own region.
+// identityOf makes the clients for Identity Center, where sdk leads to.
 func identityOf(sdk aws.Config, function string, c config.Config, now func() time.Time, log *slog.Logger) *identity.Identity {
 	s := identity.Settings{
 		StoreID: c.IdentityStoreID, Endpoints: map[string]identity.Endpoint{}, Now: now, Log: log, FactsAge: c.FactsAge, Pause: smithytime.SleepWithContext,
@@ -173,8 +180,6 @@ func identityOf(sdk aws.Config, function string, c config.Config, now func() tim
 	for _, e := range c.Endpoints {
 		s.Endpoints[e.ID] = identity.Endpoint{Application: e.ApplicationARN, Facts: e.Facts}
 	}
-	sdk = sdk.Copy()
-	sdk.Region = c.IdentityRegion
 	// They slow down when throttled instead of failing the round: the quotas are the
 	// account's, and others use them too.
 	slower := func(attempts int) aws.Retryer {
@@ -203,12 +208,13 @@ func sessionsOf(sdk aws.Config, c config.Config, transport http.RoundTripper) (a
 	return identity.NewSessions(inbound.PortalSource, c.SessionsURL, token, &http.Client{Timeout: sessionsTimeout, Transport: transport})
 }
 
-// endpoints makes an engine for each endpoint. The drain and the watch pace every
+// endpoints makes an engine for each endpoint, of its account's and Region's client. The drain and the watch pace every
 // call, so the clients must not repeat any by themselves.
-func endpoints(sdk aws.Config, list []config.Endpoint, now func() time.Time) (engines map[string]app.Engine, ids []string, err error) {
+func endpoints(reach *accounts.Accounts, c config.Config, now func() time.Time) (engines map[string]app.Engine, ids []string, err error) {
 	engines = map[string]app.Engine{}
-	for _, e := range list {
-		engine, err := engineOf(sdk, e, now)
+	for _, e := range c.Endpoints {
+		in := e.In(c.Region)
+		engine, err := engineOf(reach.At(in.Account, in.Region), e, now)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", e.ID, err)
 		}
@@ -233,28 +239,27 @@ func settings(list []config.Endpoint) map[string]cadence.Endpoint {
 }
 
 func engineOf(sdk aws.Config, e config.Endpoint, now func() time.Time) (app.Engine, error) {
-	account := strings.Split(e.ID, "/")[1] // Livy: the cluster
+	account := e.Account()
 	switch e.API {
 	case "livy":
 		return livyOf(sdk, e, now)
 	case "emr-containers":
 		return emrcontainersengine.New(emrcontainers.NewFromConfig(sdk, func(o *emrcontainers.Options) {
-			o.Region, o.Retryer = e.Region, aws.NopRetryer{}
+			o.Retryer = aws.NopRetryer{}
 		}), account, e.Region, now, e.VirtualClusters...).ReadUserFrom(e.UserTag), nil
 	case "emr-notebook":
 		return emrnotebookengine.New(emr.NewFromConfig(sdk, func(o *emr.Options) {
-			o.Region, o.Retryer = e.Region, aws.NopRetryer{}
+			o.Retryer = aws.NopRetryer{}
 		}), account, e.Region, now).ReadUserFrom(e.UserTag), nil
 	case "sagemaker":
 		return sagemakerengine.New(sagemaker.NewFromConfig(sdk, func(o *sagemaker.Options) {
-			o.Region, o.Retryer = e.Region, aws.NopRetryer{}
+			o.Retryer = aws.NopRetryer{}
 		}), account, e.Region, now).ReadUserFrom(e.UserTag), nil
 	}
 	return nil, fmt.Errorf("there is no engine for %q", e.API)
 }
 
-// livyOf makes the engine of a Livy server. Its cluster is in the function's own
-// region: the function could not reach the server otherwise.
+// livyOf makes the engine of a Livy server.
 func livyOf(sdk aws.Config, e config.Endpoint, now func() time.Time) (app.Engine, error) {
 	authorities := []byte(e.Livy.CA)
 	if e.Livy.CAFile != "" {

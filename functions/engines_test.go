@@ -52,7 +52,7 @@ func TestEnginesAsWired(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		engines, _, err := endpoints(sdk, c.Endpoints, clock.Now)
+		engines, _, err := endpoints(accountsOf(sdk, "drain-endpoint", c), c, clock.Now)
 		return engines, err
 	}
 	for _, livy := range []map[string]string{{"livyCAFile": file}, {"livyCA": string(authority)}} {

@@ -24,10 +24,11 @@ func Preflight(ctx context.Context, function string, getenv func(string) string,
 	if err != nil {
 		return nil, fmt.Errorf("load the AWS configuration of %s: %w", function, err)
 	}
+	reach := accountsOf(sdk, function, c)
 	p := &vpc.Preflight{EC2: map[string]vpc.API{}, Sessions: a.Store, Reserve: a.Reserve, JobName: sagemakerengine.JobName}
 	for _, e := range c.Endpoints {
 		if e.API == "sagemaker" {
-			p.EC2[e.ID] = ec2.NewFromConfig(sdk, func(o *ec2.Options) { o.Region = e.Region })
+			p.EC2[e.ID] = ec2.NewFromConfig(reach.At(e.Account(), e.Region))
 		}
 	}
 	return p, nil

@@ -63,7 +63,7 @@ func TestS3_3UserTag(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			engines, _, err := endpoints(sdk, told.Endpoints, clock.Now)
+			engines, _, err := endpoints(accountsOf(sdk, "drain-endpoint", told), told, clock.Now)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -28,10 +28,15 @@ const (
 	MoveMachine     = "NIGHTSHIFT_MOVE_MACHINE_ARN"  // state machine move-notebook
 	IdentityStoreID = "NIGHTSHIFT_IDENTITY_STORE_ID" // d-…, of Identity Center
 	IdentityRegion  = "NIGHTSHIFT_IDENTITY_REGION"   // Identity Center's region; optional: the function's own
-	Endpoints       = "NIGHTSHIFT_ENDPOINTS"         // JSON list of the endpoints and their facts
-	LogLevel        = "NIGHTSHIFT_LOG_LEVEL"         // debug, info, warn or error; optional: info
-	FactsAge        = "NIGHTSHIFT_FACTS_AGE"         // how old an application's setting may be believed where it cannot be read; optional: 5m
-	SessionsURL     = "NIGHTSHIFT_SESSIONS_URL"      // HTTPS endpoint that lists live portal sessions; optional: there is none
+	// The account in whose name Identity Center is asked; optional: the function's own.
+	IdentityAccount = "NIGHTSHIFT_IDENTITY_ACCOUNT"
+	// ARN of the role that the function takes on in other accounts, with "<account>" and
+	// "<region>" where theirs stand; optional: all it manages is in its own.
+	MemberRole  = "NIGHTSHIFT_MEMBER_ROLE_ARN"
+	Endpoints   = "NIGHTSHIFT_ENDPOINTS"    // JSON list of the endpoints and their facts
+	LogLevel    = "NIGHTSHIFT_LOG_LEVEL"    // debug, info, warn or error; optional: info
+	FactsAge    = "NIGHTSHIFT_FACTS_AGE"    // how old an application's setting may be believed where it cannot be read; optional: 5m
+	SessionsURL = "NIGHTSHIFT_SESSIONS_URL" // HTTPS endpoint that lists live portal sessions; optional: there is none
 	// ARN of the secret whose text is the bearer token for it; optional: none. The
 	// token itself is no variable: those are shown to everyone who may read the
 	// function's settings.
@@ -47,7 +52,7 @@ const (
 
 // Variables lists every variable that a deployment may set.
 func Variables() []string {
-	return []string{Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, MoveMachine, IdentityStoreID, IdentityRegion, Endpoints, LogLevel, FactsAge, SessionsURL, SessionsTokenSecret,
+	return []string{Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, MoveMachine, IdentityStoreID, IdentityRegion, IdentityAccount, MemberRole, Endpoints, LogLevel, FactsAge, SessionsURL, SessionsTokenSecret,
 		ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators, ConsoleIssuer, ConsoleAudience, ConsoleClientID}
 }
 
@@ -75,13 +80,19 @@ var needs = map[string][]string{
 // options says which optional variables a function is given where they are
 // chosen, besides IdentityRegion and LogLevel, which all are given: those that
 // open sessions read an application's setting, and only the sweep asks the
-// session source.
+// session source. Who makes clients of endpoints must know which of them are another
+// account's, and so which is its own.
 var options = map[string][]string{
-	"on-schedule":      {FactsAge, SessionsURL, SessionsTokenSecret},
-	"on-run-event":     {FactsAge},
-	"open-session":     {FactsAge},
-	"observe-endpoint": {FactsAge},
-	"console":          {ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators, ConsoleIssuer, ConsoleAudience, ConsoleClientID},
+	"on-revocation":    {Account, IdentityAccount, MemberRole},
+	"on-schedule":      {FactsAge, IdentityAccount, MemberRole, SessionsURL, SessionsTokenSecret},
+	"on-run-event":     {Account, FactsAge, IdentityAccount, MemberRole},
+	"open-session":     {Account, FactsAge, IdentityAccount, MemberRole},
+	"start-run":        {MemberRole},
+	"observe-endpoint": {FactsAge, IdentityAccount, MemberRole},
+	"drain-endpoint":   {MemberRole},
+	"move-notebook":    {MemberRole},
+	"preflight":        {MemberRole},
+	"console":          {MemberRole, ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators, ConsoleIssuer, ConsoleAudience, ConsoleClientID},
 }
 
 // Optional lists the variables that a function is given where they are chosen,
@@ -123,6 +134,8 @@ type Config struct {
 	MoveMachine     string
 	IdentityStoreID string
 	IdentityRegion  string
+	IdentityAccount string // "": the function's own
+	MemberRole      string // "": no other account is managed
 	Endpoints       []Endpoint
 	LogLevel        slog.Level
 	FactsAge        time.Duration // 0: the default
@@ -154,6 +167,8 @@ func Load(getenv func(string) string, needed ...string) (Config, error) {
 		MoveMachine:     r.text(MoveMachine, machineForm, "the ARN of a state machine, arn:aws:states:<region>:<account>:stateMachine:<name>"),
 		IdentityStoreID: r.text(IdentityStoreID, storeForm, "the id of an identity store: d- and 10 letters or digits, or a UUID"),
 		IdentityRegion:  r.text(IdentityRegion, regionForm, `a region such as "us-east-1"`),
+		IdentityAccount: r.text(IdentityAccount, accountForm, "an account id of 12 digits"),
+		MemberRole:      r.text(MemberRole, memberRoleForm, "the ARN of a role, arn:aws:iam::<account>:role/<name>-<region>, with <account> and <region> as they stand here"),
 		LogLevel:        r.level(),
 		FactsAge:        r.age(),
 		SessionsURL:     r.sessionsURL(),
@@ -164,7 +179,14 @@ func Load(getenv func(string) string, needed ...string) (Config, error) {
 	if c.IdentityRegion == "" {
 		c.IdentityRegion = c.Region
 	}
-	c.Endpoints = r.endpoints(c.Account)
+	own := c.Account
+	if c.MemberRole != "" {
+		if own == "" {
+			r.failf(Account, "is not set, and %s is; it must be an account id of 12 digits.", MemberRole)
+		}
+		own = "" // endpoints may be any member's
+	}
+	c.Endpoints = r.endpoints(own)
 	return c, errors.Join(r.faults...)
 }
 
@@ -174,7 +196,9 @@ var (
 	tableForm   = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
 	busForm     = regexp.MustCompile(`^(arn:aws[a-z-]*:events:[a-z0-9-]+:\d{12}:event-bus/)?[A-Za-z0-9/_.-]{1,256}$`)
 	machineForm = regexp.MustCompile(`^arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:stateMachine:[A-Za-z0-9_-]{1,80}$`)
-	storeForm   = regexp.MustCompile(`^(d-[0-9a-z]{10}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
+	// IAM takes names of 64 characters; the place's are put in.
+	memberRoleForm = regexp.MustCompile(`^arn:aws[a-z-]*:iam::<account>:role/[\w+=,.@-]{1,50}-<region>$`)
+	storeForm      = regexp.MustCompile(`^(d-[0-9a-z]{10}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 )
 
 // secretForm is a secret's whole ARN, which ends in six characters that Secrets

@@ -23,6 +23,8 @@ const list = `[
   {"endpoint":"emr-containers/123456789012/us-east-1","identityPropagation":"off","virtualClusters":["abc123"]},
   {"endpoint":"sagemaker/123456789012/eu-west-1","userTag":"team:owner"}]`
 
+const memberRole = "arn:aws:iam::<account>:role/nightshift-drain-endpoint-<region>"
+
 const tokenSecret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:nightshift/portal-AbCdEf"
 
 func complete() map[string]string {
@@ -37,6 +39,7 @@ func complete() map[string]string {
 		config.MoveMachine:     "arn:aws:states:us-east-1:123456789012:stateMachine:move-notebook",
 		config.IdentityStoreID: "d-1234567890",
 		config.IdentityRegion:  "eu-west-1",
+		config.IdentityAccount: "111122223333",
 		config.Endpoints:       list,
 		config.LogLevel:        "warn",
 		config.FactsAge:        "10m",
@@ -59,7 +62,7 @@ func with(variable, value string) func(string) string {
 }
 
 func TestComplete(t *testing.T) {
-	got, err := config.Load(with("", ""), config.Variables()...)
+	got, err := config.Load(with(config.MemberRole, memberRole), config.Variables()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +73,7 @@ func TestComplete(t *testing.T) {
 		RunMachine:   "arn:aws:states:us-east-1:123456789012:stateMachine:run",
 		MoveMachine:  "arn:aws:states:us-east-1:123456789012:stateMachine:move-notebook",
 
-		IdentityStoreID: "d-1234567890", IdentityRegion: "eu-west-1", LogLevel: slog.LevelWarn,
+		IdentityStoreID: "d-1234567890", IdentityRegion: "eu-west-1", IdentityAccount: "111122223333", MemberRole: memberRole, LogLevel: slog.LevelWarn,
 		FactsAge: 10 * time.Minute, SessionsURL: "https://portal.example.com/sessions?tenant=one", SessionsTokenSecret: tokenSecret,
 		ConsoleIssuer: "https://login.example.com/pool", ConsoleAudience: "api", ConsoleClientID: "page",
 		ConsoleUserClaim: "custom:store_user", ConsoleGroupsClaim: "groups", ConsoleAdministrators: []string{"night-admins", "arn:aws:iam::123456789012:role/ops/Night"},
@@ -157,6 +160,8 @@ func TestFaults(t *testing.T) {
 		{"unknown api", config.Endpoints, `[{"endpoint":"glue/123456789012/us-east-1"}]`, "it must be livy/<cluster>, or emr-containers"},
 		{"an api without an engine", config.Endpoints, `[{"endpoint":"emr-serverless/123456789012/us-east-1"}]`, "it must be livy/<cluster>, or emr-containers"},
 		{"no region", config.Endpoints, `[{"endpoint":"sagemaker/123456789012"}]`, "NIGHTSHIFT_ENDPOINTS[0].endpoint"},
+		{"identity account", config.IdentityAccount, "1111", "NIGHTSHIFT_IDENTITY_ACCOUNT is \"1111\"; it must be an account id of 12 digits."},
+		{"one member's role", config.MemberRole, "arn:aws:iam::210987654321:role/nightshift-us-east-1", "NIGHTSHIFT_MEMBER_ROLE_ARN is \"arn:aws:iam::210987654321:role/nightshift-us-east-1\"; it must be the ARN of a role"},
 		{"another account's", config.Endpoints, `[{"endpoint":"sagemaker/210987654321/us-east-1"}]`, "is of account 210987654321; it must be of 123456789012"},
 		{"Livy without address", config.Endpoints, `[{"endpoint":"livy/j-1"}]`, "NIGHTSHIFT_ENDPOINTS[0].url must be the address"},
 		{"address with a password", config.Endpoints, `[{"endpoint":"livy/j-1","url":"https://a:b@h:8998"}]`, "user name or password"},

@@ -115,8 +115,8 @@ var (
 	applicationForm = regexp.MustCompile(`^arn:aws(-[a-z]{1,5}){0,3}:sso::\d{12}:application/(sso)?ins-[a-zA-Z0-9-.]{16}/apl-[a-zA-Z0-9]{16}$`)
 )
 
-// endpoints reads the list. account is ours: other accounts' engines cannot be
-// called with our credentials.
+// endpoints reads the list. account is the one that all must be in, whose engines can
+// be called with our own credentials; "" where it is not known, or there are others.
 func (r *reader) endpoints(account string) []Endpoint {
 	v := r.value(Endpoints, endpointsForm)
 	if v == "" {

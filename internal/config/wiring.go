@@ -11,6 +11,9 @@ type Rule struct {
 	// ReadOnly: the rule must also see read-only management events
 	// (ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS).
 	ReadOnly bool
+	// Where what it listens for happens, of the default bus's: where Identity Center
+	// is, where engines are, or both; neither: where Nightshift itself is.
+	Identity, Engines bool
 }
 
 // Rules is what reacts to what. Identity events whose names nobody knows go to
@@ -20,12 +23,12 @@ type Rule struct {
 // filter of own-revocation names what goes elsewhere or is ours to say.
 func Rules() []Rule {
 	return []Rule{
-		{Name: "sign-out", Function: "on-logout", ReadOnly: true, Pattern: `{
+		{Name: "sign-out", Function: "on-logout", ReadOnly: true, Identity: true, Pattern: `{
 			"detail-type": ["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"],
 			"detail": {"eventSource": ["sso.amazonaws.com"], "eventName": ["Logout"]}}`},
 		{Name: "own-sign-out", OnOwnBus: true, Function: "on-logout", Pattern: `{
 			"source": ["nightshift"], "detail-type": ["Nightshift Signed Out", "Nightshift Notebook Closed", "Nightshift Kernel Stopped"]}`},
-		{Name: "identity", Function: "on-revocation", Pattern: `{
+		{Name: "identity", Function: "on-revocation", Identity: true, Pattern: `{
 			"detail-type": [{"suffix": " via CloudTrail"}],
 			"detail": {
 				"eventSource": ["sso.amazonaws.com", "sso-directory.amazonaws.com", "identitystore.amazonaws.com",
@@ -37,13 +40,13 @@ func Rules() []Rule {
 				{"anything-but": ["Nightshift Signed Out", "Nightshift Notebook Closed", "Nightshift Kernel Stopped",
 					"Nightshift Session Opened", "Nightshift Session Ending", "Nightshift Session Ended",
 					"Nightshift Notice", "Nightshift Alert", "Nightshift Orphan Found"]}]}`},
-		{Name: "births", Function: "on-run-event", Pattern: `{
+		{Name: "births", Function: "on-run-event", Identity: true, Engines: true, Pattern: `{
 			"detail-type": ["AWS API Call via CloudTrail"],
 			"detail": {
 				"eventSource": ["sso-oauth.amazonaws.com", "sagemaker.amazonaws.com", "emr-containers.amazonaws.com", "elasticmapreduce.amazonaws.com"],
 				"eventName": ["CreateTokenWithIAM", "CreateTrainingJob", "CreateProcessingJob", "StartPipelineExecution", "StartJobRun", "StartNotebookExecution",
 					"CreateTransformJob", "CreateHyperParameterTuningJob", "UpdateDomain"]}}`},
-		{Name: "run-states", Function: "on-run-event", Pattern: `{
+		{Name: "run-states", Function: "on-run-event", Engines: true, Pattern: `{
 			"source": ["aws.sagemaker", "aws.emr-containers", "aws.emr"],
 			"detail-type": ["SageMaker Training Job State Change", "SageMaker Processing Job State Change",
 				"SageMaker Model Building Pipeline Execution Status Change", "SageMaker Model Building Pipeline Execution Step Status Change",

@@ -104,6 +104,7 @@ var layers = []struct {
 	{"internal/inbound", appAndCore, nil, "adapters know the app and the core, never each other"},
 	{"internal/outbound", appAndCore, nil, "adapters know the app and the core, never each other"},
 	{"internal/memstore", appAndCore, nil, "adapters know the app and the core, never each other"},
+	{"internal/accounts", nil, []string{"github.com/aws/"}, "it knows accounts and roles, not what is done there"},
 	{"internal/ddbstore", append([]string{"internal/ddbstore"}, appAndAWS...), []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
 	{"internal/identity", appAndAWS, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
 	{"internal/workflow", appAndAWS, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
