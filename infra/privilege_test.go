@@ -20,7 +20,7 @@ import (
 // prefixes are what IAM calls the services of the SDK's packages.
 var prefixes = map[string]string{
 	"cloudtrail": "cloudtrail", "dynamodb": "dynamodb", "ec2": "ec2", "emr": "elasticmapreduce", "emrcontainers": "emr-containers", "eventbridge": "events",
-	"identitystore": "identitystore", "s3": "s3", "sagemaker": "sagemaker", "secretsmanager": "secretsmanager", "sfn": "states", "ssoadmin": "sso",
+	"identitystore": "identitystore", "s3": "s3", "sagemaker": "sagemaker", "secretsmanager": "secretsmanager", "sfn": "states", "ssoadmin": "sso", "sts": "sts",
 }
 
 // actions are the operations that ask for something else than an action of their
@@ -157,9 +157,10 @@ func comes(t *testing.T, f string, of func(app.Message) bool) bool {
 }
 
 // The role of each function allows what its code calls and what AWS does with it,
-// and nothing else: the code is read, from its main to the SDK (S2.5).
+// and nothing else: the code is read, from its main to the SDK (S2.5). Where it is
+// spread over accounts, the same is allowed where it is called, and only there.
 func TestLeastPrivilege(t *testing.T) {
-	x := full(t)
+	x, wide, members := full(t), spread(t), members(t)
 	used := map[string]bool{}
 	for _, f := range config.Functions() {
 		fn := x.named(t, "AWS::Lambda::Function", "FunctionName", f)
@@ -173,7 +174,7 @@ func TestLeastPrivilege(t *testing.T) {
 		for name, hit := range r.cut {
 			used[name] = used[name] || hit
 		}
-		needed := x.ofService(t, fn)
+		needed := map[string]string{}
 		for call := range r.calls {
 			for _, action := range asked(t, call) {
 				needed[action] = r.way(call)
@@ -182,20 +183,28 @@ func TestLeastPrivilege(t *testing.T) {
 		if len(r.calls) < 3 {
 			t.Errorf("%s: only %d calls were found", f, len(r.calls))
 		}
-		allowed := map[string]bool{}
-		all, _ := x.statements(t, roleOf(fn))
-		for _, s := range all {
-			for _, action := range s.actions {
-				allowed[action] = true
-				if needed[action] == "" {
-					t.Errorf("%s may %s, and nothing in it calls that", f, action)
-				}
-			}
+		if needed["sts:AssumeRole"] == "" {
+			t.Errorf("%s: how it would take on a role of another account was not found", f)
 		}
-		for _, action := range slices.Sorted(maps.Keys(needed)) {
-			if !allowed[action] {
-				t.Errorf("%s needs %s, and its role does not allow it: %s", f, action, needed[action])
-			}
+		keep := func(which func(action string) bool) map[string]string {
+			some := maps.Clone(needed)
+			maps.DeleteFunc(some, func(action, _ string) bool { return !which(action) })
+			return some
+		}
+		here := keep(func(a string) bool { return a != "sts:AssumeRole" })
+		maps.Copy(here, x.ofService(t, fn))
+		x.leastPrivilege(t, f, roleOf(fn), here)
+
+		atCenter, atEngines := keep(centers), keep(engines)
+		hub := wide.named(t, "AWS::Lambda::Function", "FunctionName", f)
+		here = keep(func(a string) bool { return !centers(a) && (a != "sts:AssumeRole" || len(atCenter)+len(atEngines) > 0) })
+		maps.Copy(here, wide.ofService(t, hub))
+		if !slices.Contains(config.For(f), config.Endpoints) { // nor is it told of members
+			delete(here, "sts:AssumeRole")
+		}
+		wide.leastPrivilege(t, f, roleOf(hub), here)
+		for place, needs := range map[string]map[string]string{identityMember: atCenter, engineMember: atEngines} {
+			members[place].leastPrivilege(t, f+" at "+place, members[place].roleNamed("nightshift-"+f+"-"+members[place].in.Region), needs)
 		}
 	}
 	for way, what := range owed {
@@ -207,6 +216,44 @@ func TestLeastPrivilege(t *testing.T) {
 		if !used[n.function] {
 			t.Errorf("nothing leads to %s that is left out (%s): take the exception away, or name the function anew", n.function, n.why)
 		}
+	}
+}
+
+// centers and engines say what is asked of Identity Center's account, and of the
+// account where runs are.
+func centers(action string) bool { return of(action, "cloudtrail", "identitystore", "sso") }
+func engines(action string) bool {
+	return of(action, "ec2", "elasticmapreduce", "emr-containers", "iam", "sagemaker")
+}
+
+func of(action string, services ...string) bool {
+	service, _, _ := strings.Cut(action, ":")
+	return slices.Contains(services, service)
+}
+
+// leastPrivilege holds a role to what is needed, both ways; "" is no role.
+func (x template) leastPrivilege(t *testing.T, who, role string, needed map[string]string) {
+	t.Helper()
+	allowed := map[string]bool{}
+	var all []statement
+	if role != "" {
+		all, _ = x.statements(t, role)
+	}
+	for _, s := range all {
+		for _, action := range s.actions {
+			allowed[action] = true
+			if needed[action] == "" {
+				t.Errorf("%s may %s, and nothing in it calls that", who, action)
+			}
+		}
+	}
+	for _, action := range slices.Sorted(maps.Keys(needed)) {
+		if !allowed[action] {
+			t.Errorf("%s needs %s, and its role does not allow it: %s", who, action, needed[action])
+		}
+	}
+	if role != "" && len(all) == 0 {
+		t.Errorf("%s has a role that allows nothing", who)
 	}
 }
 

@@ -316,11 +316,16 @@ var hash = regexp.MustCompile(`[0-9a-f]{64}`)
 
 // The whole template, so that every change of it is seen in review.
 func TestGolden(t *testing.T) {
-	const path = "testdata/template.golden.json"
 	var got any
 	if err := json.Unmarshal(hash.ReplaceAll(full(t).raw, []byte("HASH")), &got); err != nil {
 		t.Fatal(err)
 	}
+	golden(t, "testdata/template.golden.json", got)
+}
+
+// golden compares with a file, or writes it.
+func golden(t *testing.T, path string, got any) {
+	t.Helper()
 	if *update {
 		out, err := json.MarshalIndent(got, "", " ")
 		if err != nil {
@@ -344,7 +349,7 @@ func TestGolden(t *testing.T) {
 		t.Error(d)
 	}
 	if len(diffs) > 0 {
-		t.Errorf("%d differences; where they are meant: go test ./infra -run TestGolden -update", len(diffs))
+		t.Errorf("%d differences; where they are meant: go test ./infra -run %s -update", len(diffs), t.Name())
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,8 @@ type template struct {
 	Resources map[string]resource
 	Outputs   map[string]any
 	raw       []byte
-	folder    string // the cloud assembly
+	folder    string       // the cloud assembly
+	in        config.Place // where it is deployed
 }
 
 type resource struct {
@@ -99,8 +101,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func contextFile(t testing.TB) map[string]any {
-	data, err := os.ReadFile("testdata/context.json")
+func contextFile(t testing.TB, name string) map[string]any {
+	data, err := os.ReadFile("testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,20 +134,26 @@ func (s *synthesis) of(t *testing.T, name string, context map[string]any, valida
 			s.err = fmt.Errorf("%w\n%s%s", err, stderr, report(out))
 			return
 		}
-		s.t.folder = out
-		if s.t.raw, s.err = os.ReadFile(filepath.Join(out, "nightshift.template.json")); s.err != nil {
-			return
-		}
-		s.err = json.Unmarshal(s.t.raw, &s.t)
-		for id, r := range s.t.Resources {
-			r.id = id
-			s.t.Resources[id] = r
-		}
+		s.t, s.err = read(out, "nightshift", config.Place{Account: accountID, Region: region})
 	})
 	if s.err != nil {
 		t.Fatalf("synthesize %s: %v", name, s.err)
 	}
 	return s.t
+}
+
+// read is one stack's template of a cloud assembly.
+func read(folder, stack string, in config.Place) (x template, err error) {
+	x.folder, x.in = folder, in
+	if x.raw, err = os.ReadFile(filepath.Join(folder, stack+".template.json")); err != nil {
+		return x, err
+	}
+	err = json.Unmarshal(x.raw, &x)
+	for id, r := range x.Resources {
+		r.id = id
+		x.Resources[id] = r
+	}
+	return x, err
 }
 
 // report is what the CDK's own validator found.
@@ -154,13 +162,20 @@ func report(out string) string {
 	return string(data)
 }
 
-var whole, least synthesis
+var whole, least, wide synthesis
 
 // full is the stack with every context key, with all checks.
-func full(t *testing.T) template { return whole.of(t, "full", contextFile(t), "true") }
+func full(t *testing.T) template { return whole.of(t, "full", contextFile(t, "context.json"), "true") }
 
 // bare is the stack with none.
 func bare(t *testing.T) template { return least.of(t, "bare", map[string]any{}, "false") }
+
+// spread is the stack in several accounts and Regions, with all checks.
+func spread(t *testing.T) template {
+	c := contextFile(t, "context.json")
+	maps.Copy(c, contextFile(t, "members.json"))
+	return wide.of(t, "spread", c, "true")
+}
 
 // of lists the resources of a type, sorted by id; none is an error.
 func (x template) of(t *testing.T, kind string) []resource {
@@ -238,9 +253,9 @@ func (x template) flat(v any) string {
 func (x template) ref(id string) string {
 	switch id {
 	case "AWS::Region":
-		return region
+		return x.in.Region
 	case "AWS::AccountId":
-		return accountID
+		return x.in.Account
 	case "AWS::Partition":
 		return "aws"
 	}
@@ -263,7 +278,7 @@ func (x template) attribute(id, attribute string) string {
 	if service == "" {
 		return x.name(id) + ".Arn"
 	}
-	return "arn:aws:" + fmt.Sprintf(service, region, accountID, x.name(id))
+	return "arn:aws:" + fmt.Sprintf(service, x.in.Region, x.in.Account, x.name(id))
 }
 
 // many reads a value that IAM lets be one or a list.

@@ -189,13 +189,21 @@ func TestRulesMatchWhatHasNoSample(t *testing.T) {
 	}
 }
 
+// inOnePlace are the optional variables of a function where everything is in its own
+// account.
+func inOnePlace(f string) []string {
+	return slices.DeleteFunc(config.Optional(f), func(v string) bool {
+		return slices.Contains([]string{config.Account, config.IdentityAccount, config.MemberRole}, v)
+	})
+}
+
 // The environment that is deployed is what config.For names, plus the optional
 // ones that were chosen, and config.Load takes it.
 func TestEnvironments(t *testing.T) {
 	for _, c := range []struct {
 		x        template
 		optional func(f string) []string
-	}{{full(t), config.Optional}, {bare(t), func(string) []string { return nil }}} {
+	}{{spread(t), config.Optional}, {full(t), inOnePlace}, {bare(t), func(string) []string { return nil }}} {
 		for _, f := range config.Functions() {
 			fn := c.x.named(t, "AWS::Lambda::Function", "FunctionName", f)
 			variables, _ := at(fn.Properties, "Environment", "Variables").(map[string]any)

@@ -83,7 +83,8 @@ func (d *deployment) addBusPolicy() {
 			"Effect": "Allow", "Principal": map[string]any{"AWS": &portals}, "Condition": map[string]any{"StringEquals": ends},
 		})
 	}
-	if d.IdentityAccount != "" {
+	d.admitMembers()
+	if d.IdentityAccount != "" && !slices.ContainsFunc(d.Members, func(m config.Place) bool { return m.Account == d.IdentityAccount }) {
 		awsevents.NewCfnEventBusPolicy(d.stack, text("DefaultBusPolicy"), &awsevents.CfnEventBusPolicyProps{
 			StatementId: text(d.named("identity-account")),
 			Statement: map[string]any{
@@ -115,10 +116,10 @@ func (d *deployment) busStatement(id string, statement map[string]any) {
 	})
 }
 
-// addRules makes the rules that config.Rules says, each to its function's queue.
+// addRules makes the hub's rules, each to its function's queue.
 func (d *deployment) addRules() {
 	arns := map[string][]*string{}
-	for _, r := range config.Rules() {
+	for _, r := range d.spread().Rules() {
 		var pattern map[string]any
 		if err := json.Unmarshal([]byte(r.Pattern), &pattern); err != nil {
 			panic(err) // the patterns are constants, and tested

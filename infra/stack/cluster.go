@@ -169,8 +169,8 @@ func objectARN(uri, suffix string) resource {
 // of sessions, and read what they are set up with.
 func (d *deployment) grantNodes(nodes, identity awsiam.Role) {
 	d.allow(nodes, grant{sid: "AsTheUser", actions: []string{"sts:AssumeRole", "sts:SetContext"}, resources: exact(identity.RoleArn())})
-	roles := slices.Clone(d.JobRoles)
-	for _, e := range d.Endpoints {
+	roles := slices.Clone(d.runRoles)
+	for _, e := range d.engines {
 		if e.Livy.Role != "" {
 			roles = append(roles, e.Livy.Role)
 		}

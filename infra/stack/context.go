@@ -41,8 +41,9 @@ type Settings struct {
 	// NotebookClusterRoles are the roles that move-notebook may make clusters with.
 	NotebookClusterRoles []string
 	CheckpointLocations  []string // in S3, where runs keep their checkpoints
+	memberSettings
 	// Chosen are the values of the functions' optional variables; one that is not
-	// here has the functions' default.
+	// here has the functions' default, or is each function's own.
 	Chosen map[string]string
 }
 
@@ -92,7 +93,7 @@ func Keys() []Key {
 		{"architecture", "arm64", "arm64 or x86_64", "the processor that the functions are built for: `make build ARCH=amd64` for x86_64"},
 		{"terminationProtection", "true", "true or false", "whether CloudFormation refuses to delete the stack"},
 		{"deploying", "false", "true or false", "set by `make deploy`: refuse what can be synthesized but not used"},
-	}, networkKeys(), clusterKeys(), notebookKeys(), checkpointKeys())
+	}, memberKeys(), networkKeys(), clusterKeys(), notebookKeys(), checkpointKeys())
 }
 
 var (
@@ -137,6 +138,7 @@ func Read(context map[string]any) (Settings, error) {
 	days, _ := strconv.Atoi(r.oneOf("retentionDays", "90", retentions))
 	s.Retention = days
 	r.identity(&s)
+	r.members(&s)
 	deploying := r.truth("deploying")
 	if deploying && s.IdentityStore == SampleIdentityStore {
 		r.refuse("identityStoreId", "is not given")

@@ -73,7 +73,7 @@ func (d *deployment) function(f string) awslambda.Function {
 		LogGroupName: text(d.logsOf(f)), Retention: d.retention(), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
 	role := awsiam.NewRole(d.stack, text("Role-"+f), &awsiam.RoleProps{
-		AssumedBy: awsiam.NewServicePrincipal(text("lambda.amazonaws.com"), nil), Description: text("Function " + f),
+		AssumedBy: awsiam.NewServicePrincipal(text("lambda.amazonaws.com"), nil), Description: text("Function " + f), RoleName: d.roleName(f),
 	})
 	props := &awslambda.FunctionProps{
 		FunctionName:  text(d.named(f)),
@@ -132,6 +132,9 @@ func (d *deployment) environment(f string) *map[string]*string {
 		if chosen := d.Chosen[variable]; chosen != "" {
 			env[variable] = text(chosen)
 		}
+	}
+	if role := d.memberRole(f); role != nil && slices.Contains(config.Optional(f), config.MemberRole) {
+		env[config.MemberRole] = role
 	}
 	return &env
 }

@@ -154,21 +154,10 @@ func (d *deployment) allow(role awsiam.Role, g grant) {
 // invokers and its log need.
 func (d *deployment) grants(f string, role awsiam.Role, group awslogs.LogGroup) {
 	d.allow(role, grant{sid: "Log", actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, resources: exact(group.LogGroupArn())})
-	var all []grant
-	for _, c := range does[f] {
-		for _, g := range d.grantsOf(c) {
-			// Capabilities whose statements have one name are about the same resources:
-			// one statement says them all, for a role's policies may be 10,240 bytes long.
-			if i := slices.IndexFunc(all, func(of grant) bool { return of.sid == g.sid && of.shared && g.shared }); i >= 0 {
-				all[i].actions = append(all[i].actions, g.actions...)
-				continue
-			}
-			all = append(all, g)
-		}
-	}
-	for _, g := range all {
+	for _, g := range together(f, d.grantsOf) {
 		d.allow(role, g)
 	}
+	d.allow(role, d.takesOn(f))
 	if q := d.queues[f]; q != nil {
 		d.allow(role, grant{sid: "Queue", actions: []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}, resources: exact(q.QueueArn())})
 	}
@@ -189,8 +178,8 @@ func (d *deployment) grants(f string, role awsiam.Role, group awslogs.LogGroup) 
 			condition: map[string]any{"StringEquals": map[string]any{"kms:ViaService": awscdk.Fn_Sub(text("dynamodb.${AWS::Region}.amazonaws.com"), nil)}},
 		})
 	}
-	if callsEngines(f) {
-		d.credentials(role)
+	for _, g := range d.credentials(f) {
+		d.allow(role, g)
 	}
 	if d.callsLivy(f) {
 		d.allow(role, grant{
@@ -199,6 +188,24 @@ func (d *deployment) grants(f string, role awsiam.Role, group awslogs.LogGroup) 
 			why:       "Lambda makes the network interfaces of a function in a VPC with the function's role, and does not say their names before (Lambda developer guide, VPC).",
 		})
 	}
+}
+
+// together are the statements that a function's capabilities need, by what a
+// capability needs.
+func together(f string, of func(capability) []grant) []grant {
+	var all []grant
+	for _, c := range does[f] {
+		for _, g := range of(c) {
+			// Capabilities whose statements have one name are about the same resources:
+			// one statement says them all, for a role's policies may be 10,240 bytes long.
+			if i := slices.IndexFunc(all, func(of grant) bool { return of.sid == g.sid && of.shared && g.shared }); i >= 0 {
+				all[i].actions = append(all[i].actions, g.actions...)
+				continue
+			}
+			all = append(all, g)
+		}
+	}
+	return all
 }
 
 // callsLivy says whether a function talks to a Livy server, which is reached
@@ -211,20 +218,22 @@ func callsEngines(f string) bool {
 	return slices.ContainsFunc(does[f], func(c capability) bool { return slices.Contains([]capability{look, describe, start, stop}, c) })
 }
 
-// credentials lets a role ask EMR for what it presents to a cluster's Livy
-// server: for each such cluster in the name of the one runtime role that the
-// endpoint says.
-func (d *deployment) credentials(role awsiam.Role) {
-	for _, e := range d.Endpoints {
-		if e.Livy.Role == "" {
+// credentials let a function that calls engines ask EMR for what it presents to a
+// cluster's Livy server: for each such cluster in the name of the one runtime role
+// that the endpoint says.
+func (d *deployment) credentials(f string) []grant {
+	var all []grant
+	for _, e := range d.engines {
+		if e.Livy.Role == "" || !callsEngines(f) {
 			continue
 		}
-		d.allow(role, grant{
+		all = append(all, grant{
 			sid: "Credentials" + strings.TrimPrefix(e.Livy.Cluster, "j-"), actions: []string{"elasticmapreduce:GetClusterSessionCredentials"},
 			resources: []resource{arn("arn:${P}:elasticmapreduce:${R}:${A}:cluster/%s", e.Livy.Cluster)},
 			condition: map[string]any{"ArnEquals": map[string]any{"elasticmapreduce:ExecutionRoleArn": e.Livy.Role}},
 		})
 	}
+	return all
 }
 
 func (d *deployment) grantsOf(c capability) []grant {
@@ -267,10 +276,6 @@ func (d *deployment) grantsOf(c capability) []grant {
 			secret = exact(text(s))
 		}
 		return []grant{{sid: "SessionsToken", actions: []string{"secretsmanager:GetSecretValue"}, resources: secret}}
-	case facts, user, naming, users, access, replay:
-		return d.identityGrants(c)
-	case networks:
-		return d.networkGrants()
 	case rerun:
 		return d.rerunGrants()
 	case resume:
@@ -279,13 +284,31 @@ func (d *deployment) grantsOf(c capability) []grant {
 			d.readExecutions(),
 		}
 	case moving:
-		return append(d.notebookGrants(describe), grant{sid: "StartRun", actions: []string{"states:StartExecution"}, resources: exact(d.machineArn(statemachines.Run))}, d.readExecutions())
+		return append(d.grantsThere(c), grant{sid: "StartRun", actions: []string{"states:StartExecution"}, resources: exact(d.machineArn(statemachines.Run))}, d.readExecutions())
 	case reread:
 		return []grant{d.readRun()}
 	case saved:
 		return d.checkpointGrants()
+	case facts, user, naming, users, access, replay, networks, letters, earlier, look, describe, start, stop:
+		return d.grantsThere(c)
+	}
+	panic("nobody says what " + string(c) + " needs") // a defect of this file
+}
+
+// grantsThere are what a capability needs where engines and Identity Center are,
+// which may be a member's place; nothing for one that needs nothing there.
+func (d *deployment) grantsThere(c capability) []grant {
+	switch c {
+	case facts, user, naming, users, access, replay:
+		if d.center {
+			return d.identityGrants(c)
+		}
+	case networks:
+		return d.networkGrants()
 	case letters:
 		return d.sagemakerGrants(c)
+	case moving:
+		return d.notebookGrants(describe)
 	case earlier: // EMR on EKS knows a start again by its token
 		return slices.Concat(d.notebookGrants(describe), d.sagemakerGrants(describe))
 	case look, describe, start, stop:
@@ -295,7 +318,7 @@ func (d *deployment) grantsOf(c capability) []grant {
 		}
 		return all
 	}
-	panic("nobody says what " + string(c) + " needs") // a defect of this file
+	return nil
 }
 
 // identityGrants reach Identity Center, which may be another account's.
@@ -339,7 +362,7 @@ func (d *deployment) identityGrants(c capability) []grant {
 // applications lists the Identity Center applications of the endpoints.
 func (d *deployment) applications() []*string {
 	var names []string
-	for _, e := range d.Endpoints {
+	for _, e := range d.Endpoints { // of all members: an application is Identity Center's
 		if e.ApplicationARN != "" {
 			names = append(names, e.ApplicationARN)
 		}
@@ -353,11 +376,11 @@ func (d *deployment) applications() []*string {
 func (d *deployment) emrGrants(c capability) []grant {
 	var clusters, runs []resource
 	every := false
-	for _, e := range d.Endpoints {
+	for _, e := range d.engines {
 		if e.API != apiEMRContainers {
 			continue
 		}
-		place := "arn:${P}:emr-containers:" + e.Region + ":" + strings.Split(e.ID, "/")[1] + ":/virtualclusters/"
+		place := "arn:${P}:emr-containers:" + e.Region + ":" + e.Account() + ":/virtualclusters/"
 		names := e.VirtualClusters
 		if len(names) == 0 {
 			names, every = []string{"*"}, true
@@ -382,13 +405,13 @@ func (d *deployment) emrGrants(c capability) []grant {
 	case stop:
 		return []grant{{sid: "CancelJobRun", actions: []string{"emr-containers:CancelJobRun"}, resources: runs, why: why}}
 	}
-	if len(d.JobRoles) == 0 {
+	if len(d.runRoles) == 0 {
 		return nil
 	}
 	return []grant{
 		{
 			sid: "StartJobRun", actions: []string{"emr-containers:StartJobRun"}, resources: clusters, why: why,
-			condition: map[string]any{"ArnEquals": map[string]any{"emr-containers:ExecutionRoleArn": texts(d.JobRoles...)}},
+			condition: map[string]any{"ArnEquals": map[string]any{"emr-containers:ExecutionRoleArn": texts(d.runRoles...)}},
 		},
 		{sid: "TagJobRun", actions: []string{"emr-containers:TagResource"}, resources: append(slices.Clone(clusters), runs...), why: why},
 	}
@@ -398,9 +421,9 @@ func (d *deployment) emrGrants(c capability) []grant {
 // and regions of an API's endpoints.
 func (d *deployment) places(api, service string) []string {
 	var all []string
-	for _, e := range d.Endpoints {
+	for _, e := range d.engines {
 		if e.API == api {
-			all = append(all, "arn:${P}:"+service+":"+e.Region+":"+strings.Split(e.ID, "/")[1]+":")
+			all = append(all, "arn:${P}:"+service+":"+e.Region+":"+e.Account()+":")
 		}
 	}
 	return all
@@ -438,7 +461,7 @@ func (d *deployment) notebookGrants(c capability) []grant {
 	case stop:
 		return []grant{{sid: "StopNotebook", actions: []string{"elasticmapreduce:StopNotebookExecution"}, resources: executions, why: why}}
 	}
-	if len(d.JobRoles) == 0 {
+	if len(d.runRoles) == 0 {
 		return nil
 	}
 	return []grant{list, {
@@ -483,7 +506,7 @@ func (d *deployment) sagemakerGrants(c capability) []grant {
 			{sid: "StopExecution", actions: []string{"sagemaker:StopPipelineExecution"}, resources: executions, why: whyPipelines},
 		}
 	}
-	if len(d.JobRoles) == 0 {
+	if len(d.runRoles) == 0 {
 		return nil
 	}
 	return []grant{
@@ -504,11 +527,11 @@ func (d *deployment) passing() []grant {
 			services = append(services, s.service+".amazonaws.com")
 		}
 	}
-	if len(d.JobRoles) == 0 || len(services) == 0 {
+	if len(d.runRoles) == 0 || len(services) == 0 {
 		return nil
 	}
 	return []grant{{
-		sid: "PassJobRole", actions: []string{"iam:PassRole"}, resources: exact(*texts(d.JobRoles...)...),
+		sid: "PassJobRole", actions: []string{"iam:PassRole"}, resources: exact(*texts(d.runRoles...)...),
 		condition: map[string]any{"StringEquals": map[string]any{"iam:PassedToService": texts(services...)}},
 	}}
 }

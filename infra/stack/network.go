@@ -299,7 +299,7 @@ func (d *deployment) onlyFrom(b awss3.CfnBucket, by awsec2.CfnVPCEndpoint) {
 // endpoints; nothing where there are none.
 func (d *deployment) networkGrants() []grant {
 	var regions []string
-	for _, e := range d.Endpoints {
+	for _, e := range d.engines {
 		if e.API == apiSageMaker {
 			regions = append(regions, e.Region)
 		}

@@ -33,6 +33,12 @@ type deployment struct {
 	Settings
 	stack awscdk.Stack
 
+	// What roles of this stack may reach: of all endpoints and roles of runs those that
+	// are called with credentials of its own account, and whether Identity Center is.
+	engines  []config.Endpoint
+	runRoles []string
+	center   bool
+
 	key       awskms.Key // of the table; nil without customerKey
 	table     awsdynamodb.Table
 	busArn    *string
@@ -47,7 +53,7 @@ type deployment struct {
 	alarms    []interfacesawscloudwatch.IAlarmRef
 }
 
-// New makes the stack. The error is a sentence where a function is not built.
+// New makes the stack, and one for each member, and answers the first. The error is a sentence where a function is not built.
 func New(scope constructs.Construct, s Settings) (awscdk.Stack, error) {
 	if err := built(s.FunctionsDir); err != nil {
 		return nil, err
@@ -58,12 +64,17 @@ func New(scope constructs.Construct, s Settings) (awscdk.Stack, error) {
 			Description: text("Nightshift stops users' background work when their sessions end."),
 			// Nightshift is what stops work on time: it is not to be deleted by accident.
 			TerminationProtection: jsii.Bool(!s.Deletable),
+			Env:                   environmentOf(s.Hub),
 		}),
+		engines: s.enginesOf(s.Hub), runRoles: s.rolesOf(s.Hub), center: s.Identity.Account == s.Hub.Account,
 		queues: map[string]awssqs.Queue{}, dead: map[string]awssqs.Queue{}, failed: map[string]awssqs.Queue{},
 		functions: map[string]awslambda.Function{}, machines: map[string]awsstepfunctions.StateMachine{},
 	}
 	for _, part := range []func(){d.addTable, d.addBus, d.addQueues, d.addFunctions, d.addConsole, d.addBusPolicy, d.addRules, d.addSchedule, d.addMachines, d.addAlarms, d.addDashboard, d.addNotices, d.addNetwork, d.addCluster, d.addNotebooks, d.addOutputs} {
 		part()
+	}
+	for _, m := range s.Members {
+		s.newMember(scope, m)
 	}
 	return d.stack, nil
 }

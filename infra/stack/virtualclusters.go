@@ -57,12 +57,12 @@ func (d *deployment) integrationGrants(integration string) []grant {
 		all := []grant{{
 			sid: "FollowJobRun", actions: []string{"emr-containers:DescribeJobRun", "emr-containers:CancelJobRun"}, resources: []resource{arn(runs)}, why: whyRuns,
 		}}
-		if len(d.JobRoles) == 0 {
+		if len(d.runRoles) == 0 {
 			return all // there is no role that a job run may be given
 		}
 		return append(all, grant{
 			sid: "StartJobRun", actions: []string{"emr-containers:StartJobRun"}, resources: []resource{arn(clusters)}, why: whyRuns,
-			condition: map[string]any{"StringEquals": map[string]any{"emr-containers:ExecutionRoleArn": texts(d.JobRoles...)}},
+			condition: map[string]any{"StringEquals": map[string]any{"emr-containers:ExecutionRoleArn": texts(d.runRoles...)}},
 		}, grant{
 			sid: "TagJobRun", actions: []string{"emr-containers:TagResource"}, resources: []resource{arn(clusters), arn(runs)}, why: whyRuns,
 		})
