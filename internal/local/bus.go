@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ const historyKept = 20_000
 type bus struct {
 	clock *clock.Clock
 	call  func(ctx context.Context, function string, payload []byte) ([]byte, error)
+	// spread says whose events come from elsewhere.
+	spread config.Spread
 
 	mu      sync.Mutex
 	history []recorded
@@ -46,10 +49,44 @@ func (b *bus) put(body []byte, own bool) error {
 	if err := envelope(body); err != nil {
 		return err
 	}
-	if !own {
+	if own {
+		return b.route(body, own)
+	}
+	if at := placeOf(body); slices.Contains(b.spread.Members, at) {
+		return b.forward(at, body)
+	}
+	if b.spread.Identity == (config.Place{}) {
 		b.record(body)
 	}
 	return b.route(body, own)
+}
+
+// placeOf is where an event appeared.
+func placeOf(body []byte) (p config.Place) {
+	_ = json.Unmarshal(body, &p) // it has been read as an envelope; what says no place is of none
+	return p
+}
+
+// forward takes an event that appeared at a member's place: it reaches our default bus
+// by that member's rules, and the history that is replayed if Identity Center is there.
+func (b *bus) forward(at config.Place, body []byte) error {
+	if at == b.spread.Identity {
+		b.record(body)
+	}
+	for _, r := range b.spread.Forwards(at, at != b.spread.Identity) {
+		ok, err := config.Matches(r.Pattern, body)
+		if err != nil {
+			return fmt.Errorf("rule %s of %s: %w", r.Name, at, err)
+		}
+		if ok {
+			b.clock.Go(func() {
+				if b.clock.Sleep(context.Background(), delivery) == nil {
+					_ = b.route(body, false) // a broken rule shows in its own test
+				}
+			})
+		}
+	}
+	return nil
 }
 
 // record notes an event in CloudTrail's history without delivering it.
@@ -96,7 +133,7 @@ func envelope(body []byte) error {
 }
 
 func (b *bus) route(body []byte, own bool) error {
-	for _, r := range config.Rules() {
+	for _, r := range b.spread.Rules() {
 		if r.OnOwnBus != own {
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,7 @@ import (
 	"nightshift/internal/cadence"
 	"nightshift/internal/checkpoints"
 	"nightshift/internal/checkpoints/s3sim"
+	"nightshift/internal/config"
 	"nightshift/internal/console"
 	"nightshift/internal/cost"
 	"nightshift/internal/doctor/account/accountsim"
@@ -101,6 +103,10 @@ type Options struct {
 	// of a Store outlive the system. What does not: executions, and the engines'
 	// runs, which a later system on the same records sees gone.
 	Store app.Store
+	// Members are other accounts' Regions with engines; Identity, where it is none of
+	// ours, the place of Identity Center, which is a member without engines.
+	Members  []config.Place
+	Identity config.Place
 }
 
 // System is a running local system. Use New, and Close when done.
@@ -119,6 +125,7 @@ type System struct {
 	URLs      map[string]string // of the engines on loopback, by endpoint
 	Meter     *Meter
 	Portal    *Portal
+	Members   []*Member // with engines
 	// CloudWatch has the metrics, and Troubles can be had to try out the alarms.
 	CloudWatch *CloudWatch
 	Troubles   Troubles
@@ -127,6 +134,7 @@ type System struct {
 	clusters *notebookapi.Client // likewise
 	network  *ec2api.Client      // likewise
 	bus      *bus
+	spread   config.Spread
 	runner   *asl.Runner
 	machines map[string]*asl.Machine
 	// definitions are the machines' as deployed, by name, substitutions made.
@@ -170,7 +178,11 @@ func New(o Options) (*System, error) {
 		records.Subscribe(s.streamed)
 		s.Store = records
 	}
-	s.bus = &bus{clock: o.Clock, call: s.call, shelf: newShelf()}
+	s.spread = config.Spread{Hub: hub, Members: o.Members, Identity: o.Identity}
+	if o.Identity != (config.Place{}) {
+		s.spread.Members = append(slices.Clone(o.Members), o.Identity)
+	}
+	s.bus = &bus{clock: o.Clock, call: s.call, shelf: newShelf(), spread: s.spread}
 	s.Directory = newDirectory(s.bus)
 	s.aws, s.since = awsServices(), o.Clock.Now()
 	if err := s.load(o.Histories); err != nil {
@@ -196,7 +208,7 @@ func New(o Options) (*System, error) {
 		Moves: workflow.NewRuns(states{s}, machineARN(statemachines.MoveNotebook)), Placing: inbound.Placing, Elsewhere: inbound.Elsewhere, Spec: inbound.Spec,
 		Announcer: notify.New(putter{s}, "nightshift", outbound.Encode),
 		Parallel:  o.Clock.Parallel, Pause: o.Clock.Sleep, Parse: inbound.Parse, Meter: s.Meter, Log: o.Log, Now: o.Clock.Now,
-		Endpoints:   []string{Livy, LivyOld, EMROnEKS, SageMaker, EMRNotebook},
+		Endpoints:   s.endpoints(),
 		Checkpoints: checkpoints.New(s.s3Client()),
 		Book:        cost.Book{Table: cost.Published(), Home: Region, Clusters: hardware()},
 	}
@@ -380,8 +392,8 @@ func (s *System) Start() {
 	})
 }
 
-// Put takes an event as EventBridge would: AWS's on the default bus, ours on
-// our own.
+// Put takes an event as EventBridge would: AWS's on the default bus, a member's on
+// the default bus there, ours on our own.
 func (s *System) Put(body []byte) error {
 	var e struct {
 		Source string `json:"source"`
@@ -508,12 +520,13 @@ func (s *System) engines() (map[string]app.Engine, error) {
 	for _, endpoint := range []string{Livy, LivyOld} {
 		clusters[endpoint] = livy.New(s.URLs[endpoint], http.DefaultClient, endpoint, s.Clock.Now)
 	}
-	return map[string]app.Engine{
+	all := map[string]app.Engine{
 		"emr-containers": emrcontainers.New(s.emr, Account, Region, s.Clock.Now),
 		"sagemaker":      sagemaker.New(sm, Account, Region, s.Clock.Now),
 		"emr-notebook":   emrnotebook.New(s.clusters, Account, Region, s.Clock.Now),
 		"livy":           clusters,
-	}, nil
+	}
+	return all, s.addMembers(all)
 }
 
 // serve puts a handler on a free port of loopback until Close.
@@ -592,6 +605,11 @@ func (s *System) Defaults() error {
 	s.Directory.SetFacts(EMROnEKS, "", on)
 	s.Directory.SetFacts(SageMaker, "", classic)
 	s.Directory.SetFacts(EMRNotebook, "", on)
+	for _, m := range s.Members {
+		emr, training := m.Endpoints()
+		s.Directory.SetFacts(emr, "", on)
+		s.Directory.SetFacts(training, "", classic)
+	}
 	for _, name := range []string{"ana", "ben", "chloe", "dora"} {
 		s.Directory.SetName(name, userPrefix+name)
 	}
