@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -231,5 +232,39 @@ func TestMembersEnginesAskWhoCalls(t *testing.T) {
 	awsCode(t, "a quarter of an hour later", "ExpiredTokenException", list(as(secret, session), member.Region))
 	if u.m.Refused() != 5 {
 		t.Errorf("%d calls were refused, want 5", u.m.Refused())
+	}
+}
+
+// S3.2: what a member's engine says of its run is heard at once; what an account that
+// is no member says of it is not.
+func TestS3_2AnEngineOfAnotherAccountSpeaks(t *testing.T) {
+	u := openSpread(t)
+	u.m.EMR.Plan("", simrun.Plan{Work: 15 * time.Minute})
+	emr, _ := u.m.Endpoints()
+	e := u.submit("theirs", "u-ana", emr)
+	state := func(account, state string) {
+		id := strings.TrimPrefix(only(t, u.m.EMR).ID, local.VirtualCluster+"/")
+		u.put(fmt.Appendf(nil, `{"version":"0","id":"state-%[1]s","detail-type":"EMR Job Run State Change","source":"aws.emr-containers","account":%[1]q,"region":"eu-west-1","time":%[2]q,
+			"resources":["arn:aws:emr-containers:eu-west-1:210987654321:/virtualclusters/%[3]s/jobruns/%[4]s"],
+			"detail":{"id":%[4]q,"arn":"arn:aws:emr-containers:eu-west-1:210987654321:/virtualclusters/%[3]s/jobruns/%[4]s","virtualClusterId":%[3]q,"state":%[5]q}}`,
+			account, u.s.Clock.Now().Format(time.RFC3339), local.VirtualCluster, id, state))
+		u.pass(3 * time.Second)
+	}
+	u.pass(12 * time.Minute)
+	state("555566667777", "FAILED")
+	if s := u.session(e); s.Status != session.Active {
+		t.Fatalf("an account that is no member ended it: %s %s", s.Status, s.End.Cause)
+	}
+	for range 600 {
+		if u.pass(time.Second); only(t, u.m.EMR).Phase.Over() {
+			break
+		}
+	}
+	if s := u.session(e); s.Status != session.Active {
+		t.Fatalf("it was seen before anybody said so: %s", s.Status)
+	}
+	state(member.Account, "COMPLETED")
+	if s := u.session(e); s.Status != session.Ended || s.End.Cause != session.CauseFinished {
+		t.Errorf("%s %s", s.Status, s.End.Cause)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"nightshift/internal/app"
 	"nightshift/internal/asl/clock"
+	"nightshift/internal/config"
 	"nightshift/internal/local"
 )
 
@@ -37,7 +39,12 @@ Nothing it holds survives it, unless --dynamodb names a DynamoDB engine: then
 the records do. Its clock goes on from where it stopped, where that is later than
 now. The simulated engines and the executions start empty all the same: what was
 running is seen gone, and its session ends as lost, some ten minutes of its clock
-later. Names of executions and jobs that were used stay used.`,
+later. Names of executions and jobs that were used stay used.
+
+With --member, engines of another account are there too, which are called in the
+name of a role of that account only. Their endpoints are emr-containers/ and
+sagemaker/ followed by the member; an event whose account and region are the
+member's appears there, and is forwarded.`,
 		Example: "  nightshift up\n  nightshift up --listen 127.0.0.1:4600 --speed 60   # a minute a second\n" +
 			"  nightshift up --dynamodb http://127.0.0.1:8000     # records that survive it",
 		Args: noArguments,
@@ -48,6 +55,9 @@ later. Names of executions and jobs that were used stay used.`,
 			if cmd.Flags().Changed("table") && o.dynamodb == "" {
 				return usage("--table: it names a table of the engine that --dynamodb names; give both or neither")
 			}
+			if err := o.readMembers(); err != nil {
+				return err
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			return up(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), o, now)
@@ -57,6 +67,7 @@ later. Names of executions and jobs that were used stay used.`,
 	cmd.Flags().Float64Var(&o.speed, "speed", 1, "virtual seconds a second")
 	cmd.Flags().StringVar(&o.dynamodb, "dynamodb", "", "URL of a DynamoDB engine that keeps the records; empty: nothing survives")
 	cmd.Flags().StringVar(&o.table, "table", "nightshift", "with --dynamodb: the table, made where it is missing")
+	cmd.Flags().StringArrayVar(&o.members, "member", nil, "account/region of another account with engines of its own, EMR on EKS and SageMaker; repeat it for several")
 	return cmd
 }
 
@@ -64,6 +75,25 @@ later. Names of executions and jobs that were used stay used.`,
 type upOptions struct {
 	listen, dynamodb, table string
 	speed                   float64
+	members                 []string
+	places                  []config.Place // of members
+}
+
+// readMembers reads --member.
+func (o *upOptions) readMembers() error {
+	for _, m := range o.members {
+		p, ok := config.ParsePlace(m)
+		switch {
+		case !ok:
+			return usage("--member: %q is not allowed; it must be %s", m, config.PlaceForm)
+		case p.Account == local.Account:
+			return usage("--member: %s is the local system's own account; a member is another", p.Account)
+		case slices.Contains(o.places, p):
+			return usage("--member: %s is given twice", p)
+		}
+		o.places = append(o.places, p)
+	}
+	return nil
 }
 
 // histories is how many events of executions that ended up can still tell.
@@ -99,7 +129,7 @@ func up(ctx context.Context, out, errOut io.Writer, o upOptions, now func() time
 		return errors.Join(err, l.Close())
 	}
 	c := clock.Paced(start, o.speed, now)
-	s, err := local.New(local.Options{Clock: c, Histories: histories, Store: store, Log: slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	s, err := local.New(local.Options{Clock: c, Histories: histories, Store: store, Members: o.places, Log: slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}

@@ -17,6 +17,9 @@ func TestUpRefusesWithASentence(t *testing.T) {
 		{"--dynamodb " + gone.URL, "--dynamodb: no DynamoDB engine answers at " + gone.URL},
 		{"--dynamodb " + gone.URL + " --table a/b", "--dynamodb: the table name \"a/b\" is not allowed"},
 		{"--table mine", "--table: it names a table of the engine that --dynamodb names"},
+		{"--member 21098765432/eu-west-1", "--member: \"21098765432/eu-west-1\" is not allowed; it must be an account and a Region such as"},
+		{"--member 123456789012/eu-west-1", "--member: 123456789012 is the local system's own account"},
+		{"--member 210987654321/eu-west-1 --member 210987654321/eu-west-1", "--member: 210987654321/eu-west-1 is given twice"},
 		{"--speed 0", "--speed: 0 is not allowed"},
 		{"--listen here", "--listen: \"here\" is not allowed"},
 	} {
