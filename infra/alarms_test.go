@@ -301,6 +301,15 @@ func TestRunbooks(t *testing.T) {
 		}
 		delete(left, a.Runbook)
 	}
+	for _, x := range members(t) {
+		for _, a := range x.of(t, "AWS::CloudWatch::Alarm") {
+			_, book, _ := strings.Cut(fmt.Sprint(a.Properties["AlarmDescription"]), "README.md#")
+			if _, ok := books[book]; !ok {
+				t.Errorf("alarm %v: README.md has no runbook %s", a.Properties["AlarmName"], book)
+			}
+			delete(left, book)
+		}
+	}
 	for name := range left {
 		t.Errorf("runbook %s is no alarm's", name)
 	}
