@@ -2,6 +2,8 @@ package config
 
 import (
 	"encoding/json"
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -109,6 +111,24 @@ func (s Spread) Forwards(member Place, engines bool) []Rule {
 		}
 	}
 	return all
+}
+
+// Hears says whether a rule's pattern is the wanted one: as it stands, or as a spread
+// narrows it to accounts, whichever these are.
+func Hears(pattern, want string) bool {
+	var got, whole map[string]any
+	if json.Unmarshal([]byte(pattern), &got) != nil || json.Unmarshal([]byte(want), &whole) != nil {
+		return false
+	}
+	if accounts, narrowed := got["account"].([]any); narrowed && len(accounts) > 0 && whole["account"] == nil {
+		var named []string
+		for _, a := range accounts {
+			named = append(named, fmt.Sprint(a))
+		}
+		whole = nil
+		_ = json.Unmarshal([]byte(heard(want, named)), &whole) // it has just been written
+	}
+	return reflect.DeepEqual(got, whole)
 }
 
 // heard narrows a pattern to the events of accounts, and to what AWS itself says:

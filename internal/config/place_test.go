@@ -109,6 +109,17 @@ func TestSpread(t *testing.T) {
 			t.Errorf("%s of %s is heard by %q, want %q", c.kind, c.account, got, c.want)
 		}
 	}
+	for i, r := range s.Rules() {
+		want := config.Rules()[i]
+		if !config.Hears(r.Pattern, want.Pattern) || !config.Hears(want.Pattern, want.Pattern) {
+			t.Errorf("rule %s is not known again: %s", r.Name, r.Pattern)
+		}
+		for _, other := range []string{strings.Replace(r.Pattern, "nightshift", "portal", 1), strings.Replace(r.Pattern, `"aws.`, `"emr.`, 1), strings.Replace(r.Pattern, "aws.states", "aws.sfn", 1), "{}", ""} {
+			if other != r.Pattern && config.Hears(other, want.Pattern) {
+				t.Errorf("rule %s is taken for %s", r.Name, other)
+			}
+		}
+	}
 	s.Identity = config.Place{}
 	if got := reach(s.Rules(), sample("cloudtrail-logout", hub.Account)); got != "sign-out" {
 		t.Errorf("the hub's own sign-out is heard by %q", got)

@@ -1,9 +1,7 @@
 package doctor
 
 import (
-	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 	"time"
 
@@ -319,7 +317,7 @@ func ruleThere(r Rule) []verdict {
 			return []verdict{bad(r.Name, "It is off.", "aws events enable-rule --name "+r.Name+onBus(r)+", or deploy again.")}
 		case r.Want.ReadOnly && r.State != "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS":
 			return []verdict{bad(r.Name, "Its state is "+r.State+": it does not see events that only read, and a sign-out may be one.", again)}
-		case r.Want.Pattern != "" && !same(r.Pattern, r.Want.Pattern):
+		case r.Want.Pattern != "" && !config.Hears(r.Pattern, r.Want.Pattern):
 			return []verdict{caution(r.Name, "Its pattern is not the one of this version.", again)}
 		}
 		return of(r.Name, r.Targets, func(n int) []verdict {
@@ -336,12 +334,6 @@ func onBus(r Rule) string {
 		return " --event-bus-name, the stack's own bus"
 	}
 	return ""
-}
-
-// same compares patterns by what they say, not by how they are written.
-func same(a, b string) bool {
-	var x, y any
-	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
 func scimToken(now time.Time, s Scim) verdict {
