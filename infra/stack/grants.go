@@ -157,7 +157,6 @@ func (d *deployment) grants(f string, role awsiam.Role, group awslogs.LogGroup) 
 	for _, g := range together(f, d.grantsOf) {
 		d.allow(role, g)
 	}
-	d.allow(role, d.takesOn(f))
 	if q := d.queues[f]; q != nil {
 		d.allow(role, grant{sid: "Queue", actions: []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}, resources: exact(q.QueueArn())})
 	}
@@ -188,6 +187,8 @@ func (d *deployment) grants(f string, role awsiam.Role, group awslogs.LogGroup) 
 			why:       "Lambda makes the network interfaces of a function in a VPC with the function's role, and does not say their names before (Lambda developer guide, VPC).",
 		})
 	}
+	// Last, because it has no "*": where a role's policy is too long, the CDK cuts off its end.
+	d.allow(role, d.takesOn(f))
 }
 
 // together are the statements that a function's capabilities need, by what a
