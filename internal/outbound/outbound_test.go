@@ -279,8 +279,8 @@ func TestS2_7S2_8EachCauseIsEncodedWithItsWords(t *testing.T) {
 			}
 			words := text(a)
 			told[words] = true
-			if !strings.Contains(words, "IAM Identity Center console") || !strings.Contains(words, "Session duration") {
-				t.Errorf("%s: %q does not say where the duration is changed", cause, words)
+			if !strings.Contains(words, session.Because(cause)) {
+				t.Errorf("%s: %q does not say why", cause, words)
 			}
 		}
 	}

@@ -308,8 +308,8 @@ func TestEnd(t *testing.T) {
 	})
 }
 
-// TestExplain: the message names the cause and says where an administrator
-// changes the duration (S2.8).
+// TestExplain: the message names the cause (S2.8), and where the limit is changed
+// (S4.6) or, of an end that no limit caused, what can be done.
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	said := map[string]Cause{}
@@ -323,12 +323,16 @@ func TestExplain(t *testing.T) {
 			t.Errorf("S2.8 %s and %s are explained alike", c, other)
 		}
 		said[text] = c
-		if strings.Contains(text, "unknown cause") || !strings.Contains(text, "administrator changes the duration") || !strings.Contains(text, "Identity Center") {
+		_, then, says := strings.Cut(text, "ends because "+phrase(c)+". ")
+		if !says || strings.Contains(text, "unknown cause") || len(then) < 20 || !strings.HasSuffix(then, ".") {
 			t.Errorf("S2.8 %s: %q", c, text)
+		}
+		if lasts := c == CauseBackgroundExpired || c == CauseInteractiveExpired; strings.Contains(text, "duration") != lasts {
+			t.Errorf("S4.6 %s: %q speaks of the duration: %t", c, text, !lasts)
 		}
 	}
 	d := apply(openAs(t, interactiveOpening), signOut(after(time.Hour)))
-	if e := effect(t, d, Notify); !strings.Contains(e.Text, "signed out") || !strings.Contains(e.Text, WhereDuration) || e.Reason != string(CauseSignOut) {
+	if e := effect(t, d, Notify); !strings.Contains(e.Text, "signed out") || !strings.Contains(e.Text, "nightshift why "+d.Next.ID) || e.Reason != string(CauseSignOut) {
 		t.Errorf("S2.8 the user is told %q", e.Text)
 	}
 }

@@ -1,5 +1,7 @@
 package session
 
+import "cmp"
+
 // WhereDuration says where an administrator changes the duration (S2.8).
 const WhereDuration = "An administrator changes the duration in the IAM Identity Center console: Settings, Authentication, Session duration (https://console.aws.amazon.com/singlesignon)."
 
@@ -54,7 +56,8 @@ func phrase(c Cause) string {
 	return "of an unknown cause"
 }
 
-// Explain tells a user why the session ends (S2.8).
+// Explain tells a user why the session ends, and where the limit that ended it is
+// changed, or else what can be done (S2.8, S4.6).
 func Explain(s Session) string {
 	if s.Run.ID == "" && s.End.Cause == CauseFailed {
 		return "Your run (" + string(s.Run.Engine) + ") was not started: " + s.End.Evidence + "."
@@ -63,5 +66,5 @@ func Explain(s Session) string {
 	if !s.End.Happened.IsZero() {
 		when = " (" + Moment(s.End.Happened) + ")"
 	}
-	return named(s) + " ends because " + phrase(s.End.Cause) + when + ". " + where(s.End.Cause)
+	return named(s) + " ends because " + phrase(s.End.Cause) + when + ". " + cmp.Or(where(s.End.Cause), advice(s))
 }

@@ -188,20 +188,51 @@ func coming(source Source) string {
 	return "it reaches the tenant limit"
 }
 
-// where says where the limit that a cause is about is changed, and always where
-// the duration is (S2.8).
+// where says where a limit is changed; "" for a cause that is none. deadlineCause
+// has every source of a deadline as one.
 func where(c Cause) string {
 	switch c {
+	case CauseBackgroundExpired, CauseInteractiveExpired:
+		return WhereDuration
 	case CauseIdle:
-		return "The idle limit is livyIdle in Nightshift's policy. " + WhereDuration
+		return "An administrator changes the idle limit in Nightshift's policy: livyIdle."
 	case CauseMaxRuntime:
-		return "MaxRuntimeInSeconds is set when a job is started. " + WhereDuration
+		return "MaxRuntimeInSeconds is set when a job is started."
 	case CauseEngineLimit:
-		return "AWS sets that limit: nobody can change it. " + WhereDuration
+		return "AWS sets that limit: nobody can change it."
 	case CauseTenantLimit:
-		return "The tenant limit is tenantLimit in Nightshift's policy. " + WhereDuration
+		return "An administrator changes the tenant limit in Nightshift's policy: tenantLimit."
 	}
-	return WhereDuration
+	return ""
+}
+
+// advice says what can be done about an end that no limit caused: a changed
+// duration would not have prevented it (decisions/0028).
+func advice(s Session) string {
+	why, again := "nightshift why "+s.ID+" tells ", "nightshift restart "+s.ID+" starts it again from its checkpoint, if it has one."
+	switch s.End.Cause {
+	case CauseSignOut, CauseInteractiveRevoked, CauseNotebookClosed:
+		return "Only a background session outlives that: " + why + "what it lacked for one."
+	case CauseBackgroundRevoked:
+		return "Ask an administrator why, before you start it again."
+	case CauseUserDisabled, CauseUserDeleted, CauseAccessRemoved:
+		return "Ask an administrator for access, before you start it again."
+	case CauseWaiterAborted:
+		return "Step Functions' history of that execution says why."
+	case CauseStopRequested:
+		return why + "who asked; " + again
+	case CauseKernelStopped, CauseStoppedElsewhere:
+		return again
+	case CauseClusterTerminated:
+		return "Start it on another cluster."
+	case CauseFailed:
+		return "Its logs say why: " + why + "where they are."
+	case CauseFinished:
+		return "Nothing is left to do."
+	case CauseZombie:
+		return "Its results may be twice there: look before you use them."
+	}
+	return "Look whether its results are there, before you start it again."
 }
 
 // named is the session's run for its user.

@@ -243,15 +243,16 @@ func TestForgotten(t *testing.T) {
 	})
 }
 
-// TestWhereEachLimitIsChanged: S2.8 for the limits that are not Identity Center's.
+// TestWhereEachLimitIsChanged: S2.8, S4.6 for every limit.
 func TestWhereEachLimitIsChanged(t *testing.T) {
 	t.Parallel()
 	for c, words := range map[Cause]string{
-		CauseIdle: "livyIdle", CauseMaxRuntime: "MaxRuntimeInSeconds is set when", CauseEngineLimit: "nobody can change it", CauseTenantLimit: "tenantLimit", CauseSignOut: "IAM Identity Center console",
+		CauseIdle: "livyIdle", CauseMaxRuntime: "MaxRuntimeInSeconds is set when", CauseEngineLimit: "nobody can change it", CauseTenantLimit: "tenantLimit",
+		CauseBackgroundExpired: WhereDuration, CauseInteractiveExpired: WhereDuration,
 	} {
 		s := openAs(t, nil)
 		s.End = End{Cause: c, Happened: after(time.Hour)}
-		if text := Explain(s); !strings.Contains(text, words) || !strings.Contains(text, WhereDuration) || !strings.Contains(text, Moment(after(time.Hour))) {
+		if text := Explain(s); !strings.Contains(text, words) || strings.Contains(text, "duration") != strings.Contains(words, "duration") || !strings.Contains(text, Moment(after(time.Hour))) {
 			t.Errorf("S2.8 %s: %q", c, text)
 		}
 	}
