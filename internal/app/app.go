@@ -46,6 +46,8 @@ type App struct {
 	// Names tells whose the user name is that a run carries; nil, as where there is
 	// no identity store at all: what runs say is taken for the ids of users.
 	Names Names
+	// IsID says which words are ids of users; nil: IsUserID.
+	IsID func(word string) bool
 	// IdentityStore is the id of the store that Identity asks, d-…; "" is unknown.
 	IdentityStore string
 	// Aborted looks for executions that somebody ended (S3.5); nil: only events tell.

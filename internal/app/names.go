@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -17,6 +18,21 @@ var userID = regexp.MustCompile(`^([0-9a-f]{10}-)?[A-Fa-f0-9]{8}-[A-Fa-f0-9]{4}-
 // IsUserID says whether a word is written as the ids of users are, and so is one
 // and no user name.
 func IsUserID(word string) bool { return userID.MatchString(word) }
+
+// CheckStarter refuses, with kind Invalid, a user for whom a run is to be started
+// who is not named by their id, where an identity store is configured: no sign-out
+// would reach a session under a mere name, and whoever starts a run can look the id
+// up (decisions/0027). Nobody is asked: a start does not wait for the store.
+func (a *App) CheckStarter(user string) error {
+	is := a.IsID
+	if is == nil {
+		is = IsUserID
+	}
+	if a.Names == nil || is(user) {
+		return nil
+	}
+	return Field("open session", "user", fmt.Sprintf("the user's id in identity store %s, as its GetUserId answers; %q is not written as one", a.IdentityStore, user))
+}
 
 // asWritten is a word that somebody wrote for a user; an id is as the identity store
 // writes it, and so as sign-outs have it: not in capitals.

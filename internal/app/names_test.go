@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,32 @@ func TestS3_3IsUserID(t *testing.T) {
 		if app.IsUserID(word) != want {
 			t.Errorf("S3.3 %q is an id: %t", word, !want)
 		}
+	}
+}
+
+// S2.10: who starts a run names its user by the id that sign-outs have. A mere name
+// opens no session, which no sign-out would end; nobody is asked.
+func TestS2_10ARunIsStartedForAnIDOnly(t *testing.T) {
+	w := newWorld(t)
+	asked := &names{ids: map[string]string{"ana": anasID}}
+	opens := func(user string) error {
+		_, err := w.app.OpenSession(t.Context(), app.OpenRequest{Execution: "execution-of-" + user, User: user, Run: workload.Run{Engine: workload.SageMakerTraining, Endpoint: sagemaker}})
+		return err
+	}
+	if err := opens("ana"); err != nil {
+		t.Errorf("without an identity store, what is said is taken for an id: %v", err)
+	}
+	w.app.Names, w.app.IdentityStore = asked, "d-1234567890"
+	var field *app.FieldError
+	if err := opens("ben"); !fault.Is(err, fault.Invalid) || !errors.As(err, &field) || field.Field != "user" || !strings.Contains(field.Allowed, "d-1234567890") {
+		t.Errorf("a name: %v", err)
+	}
+	if err := errors.Join(opens(anasID), opens("F4488478-A0E1-700E-3D75-96C6BB641599"), opens("ana")); err != nil || asked.asked != 0 {
+		t.Errorf("ids, and a session that is there: %v; asked %d times", err, asked.asked)
+	}
+	w.app.IsID = func(word string) bool { return word == "u-ben" }
+	if err := opens("u-ben"); err != nil {
+		t.Errorf("an id of a store of its own: %v", err)
 	}
 }
 

@@ -33,6 +33,9 @@ func (a *App) OpenSession(ctx context.Context, r OpenRequest) (session.Session, 
 	if err == nil || !fault.Is(err, fault.NotFound) {
 		return s, err
 	}
+	if err := a.CheckStarter(o.User); err != nil {
+		return session.Session{}, err
+	}
 	if r.Previous != "" {
 		if err := a.follows(ctx, r, o.ID); err != nil {
 			return s, err

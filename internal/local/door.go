@@ -13,6 +13,7 @@ import (
 	"nightshift/internal/asl"
 	"nightshift/internal/doctor/account/accountsim"
 	"nightshift/internal/fault"
+	"nightshift/internal/inbound"
 	"nightshift/internal/outbound"
 )
 
@@ -128,9 +129,14 @@ func (s *System) postRun(w http.ResponseWriter, r *http.Request) {
 	if name == "" {
 		name = fmt.Sprintf("run-%d", s.serial())
 	}
-	var input map[string]json.RawMessage
-	if err := json.Unmarshal(b, &input); err != nil {
-		refuse(w, http.StatusBadRequest, errors.New("the body must be a JSON object: the input of run, as statemachines/run.input.schema.json says"))
+	// What the machine would refuse is refused here, where its sender still listens;
+	// Step Functions starts an execution, which fails.
+	in, _, err := inbound.ParseRun("", b)
+	if err == nil {
+		err = s.App.CheckStarter(in.User)
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err)
 		return
 	}
 	arn, err := s.Run(name, b)

@@ -168,18 +168,23 @@ func TestDoorRunGoodBadDuplicate(t *testing.T) {
 	if first["name"] == second["name"] || first["session"] == second["session"] {
 		t.Errorf("two executions without names: %v and %v", first, second)
 	}
-	h.refused(http.StatusBadRequest, "JSON object", "POST", "/executions/run", "{")
+	h.refused(http.StatusBadRequest, "not valid JSON", "POST", "/executions/run", "{")
 	h.refused(http.StatusBadRequest, "JSON object", "POST", "/executions/run", "[]")
 	h.refused(http.StatusMethodNotAllowed, "takes POST", "GET", "/events", "")
 	h.refused(http.StatusNotFound, "none", "GET", "/executions/run/none", "")
 	h.refused(http.StatusNotFound, "none", "DELETE", "/executions/run/none", "")
 
-	// An input that its machine refuses opens no session, and says what is wrong.
-	h.must(http.StatusAccepted, "POST", "/executions/run?name=no-user", strings.Replace(training, `"user": "u-ana", `, "", 1))
-	h.pass(time.Minute)
-	if e := h.must(http.StatusOK, "GET", "/executions/run/no-user", ""); e["status"] != "FAILED" || !strings.Contains(fmt.Sprint(e["cause"]), "user") {
-		t.Errorf("a run without a user: %v", e)
+	// An input that its machine would refuse starts nothing: the field is named, and
+	// what is allowed there.
+	for sentence, bad := range map[string]string{
+		"user is missing": strings.Replace(training, `"user": "u-ana", `, "", 1),
+		"everybody is not a known field; allowed here: user, interactiveSession, engine, endpoint": strings.Replace(training, `"user"`, `"everybody": true, "user"`, 1),
+		`"ana" is not written as one`: strings.Replace(training, "u-ana", "ana", 1),
+	} {
+		h.refused(http.StatusBadRequest, sentence, "POST", "/executions/run?name=bad", bad)
 	}
+	h.pass(time.Minute)
+	h.refused(http.StatusNotFound, "bad", "GET", "/executions/run/bad", "")
 	list, _ := h.must(http.StatusOK, "GET", "/sessions", "")["sessions"].([]any)
 	if len(list) != 3 {
 		t.Errorf("%d sessions of three good executions", len(list))

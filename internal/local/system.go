@@ -248,7 +248,7 @@ func (s *System) askNames() error {
 		o.BaseEndpoint = aws.String(url)
 		o.Retryer = aws.NopRetryer{}
 	})
-	s.App.IdentityStore = IdentityStore
+	s.App.IdentityStore, s.App.IsID = IdentityStore, isUserID
 	s.App.Names = identity.New(identity.Settings{StoreID: IdentityStore, IsID: isUserID, Now: s.Clock.Now, Log: s.App.Log, Pause: s.Clock.Sleep}, nil, client, nil)
 	return nil
 }
