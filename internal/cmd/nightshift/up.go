@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,7 +21,7 @@ import (
 	"nightshift/internal/local"
 )
 
-func upCommand(now func() time.Time) *cobra.Command {
+func upCommand(t *terminal) *cobra.Command {
 	var o upOptions
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -60,7 +59,7 @@ member's appears there, and is forwarded.`,
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return up(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr(), o, now)
+			return t.up(ctx, o)
 		},
 	}
 	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:4600", "address of the HTTP door; port 0 takes a free one")
@@ -100,22 +99,38 @@ func (o *upOptions) readMembers() error {
 const histories = 100_000
 
 // records opens what --dynamodb names and says when the clock may begin.
-func (o upOptions) records(ctx context.Context, now time.Time) (app.Store, time.Time, error) {
+// keep keeps them for this system alone until ctx ends, and says where it cannot.
+func (t *terminal) records(ctx context.Context, o upOptions) (store app.Store, start time.Time, keep func() error, err error) {
+	start = t.now().UTC().Truncate(time.Second)
 	if o.dynamodb == "" {
-		return nil, now, nil
+		return nil, start, func() error { <-ctx.Done(); return nil }, nil
 	}
-	store, err := local.OpenRecords(ctx, o.dynamodb, o.table)
+	var hold *local.Hold
+	if store, err = local.OpenRecords(ctx, o.dynamodb, o.table); err == nil {
+		hold, err = local.Take(ctx, store, t.now, t.wait)
+	}
+	if err == nil {
+		start, err = local.Resume(ctx, store, start)
+	}
 	if err != nil {
-		return nil, now, fmt.Errorf("--dynamodb: %w", err)
+		return nil, start, nil, o.refused(err)
 	}
-	start, err := local.Resume(ctx, store, now)
-	if err != nil {
-		return nil, now, fmt.Errorf("--dynamodb: %w", err)
-	}
-	return store, start, nil
+	return store, start, func() error { return o.refused(hold.Keep(ctx)) }, nil
 }
 
-func up(ctx context.Context, out, errOut io.Writer, o upOptions, now func() time.Time) error {
+// refused says of what is wrong with the records where they are, and what to do
+// where another system has them.
+func (o upOptions) refused(err error) error {
+	if errors.Is(err, local.ErrHeld) {
+		err = fmt.Errorf("table %q: %w; stop the other one, or name another table with --table", o.table, err)
+	}
+	if err != nil {
+		err = fmt.Errorf("--dynamodb: %w", err)
+	}
+	return err
+}
+
+func (t *terminal) up(ctx context.Context, o upOptions) error {
 	host, _, err := net.SplitHostPort(o.listen)
 	if err != nil {
 		return usage("--listen: %q is not allowed; it must be host:port, such as 127.0.0.1:4600", o.listen)
@@ -124,12 +139,12 @@ func up(ctx context.Context, out, errOut io.Writer, o upOptions, now func() time
 	if err != nil {
 		return fmt.Errorf("--listen: cannot listen on %s: %w", o.listen, err)
 	}
-	store, start, err := o.records(ctx, now().UTC().Truncate(time.Second))
+	store, start, keep, err := t.records(ctx, o)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	c := clock.Paced(start, o.speed, now)
-	s, err := local.New(local.Options{Clock: c, Histories: histories, Store: store, Members: o.places, Log: slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	c := clock.Paced(start, o.speed, t.now)
+	s, err := local.New(local.Options{Clock: c, Histories: histories, Store: store, Members: o.places, Log: slog.New(slog.NewJSONHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -143,13 +158,15 @@ func up(ctx context.Context, out, errOut io.Writer, o upOptions, now func() time
 	go func() { served <- server.Serve(l) }()
 	go c.Serve()
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		fmt.Fprintf(out, "warning: %s is not a loopback address; whoever reaches it can stop every run here\n", host) //nolint:errcheck // a terminal
+		fmt.Fprintf(t.out, "warning: %s is not a loopback address; whoever reaches it can stop every run here\n", host) //nolint:errcheck // a terminal
 	}
-	fmt.Fprintf(out, "Nightshift, local system with simulated engines (not for production), on http://%s, %g virtual seconds a second. Stop it with Ctrl-C.\n", l.Addr(), o.speed) //nolint:errcheck // a terminal
+	fmt.Fprintf(t.out, "Nightshift, local system with simulated engines (not for production), on http://%s, %g virtual seconds a second. Stop it with Ctrl-C.\n", l.Addr(), o.speed) //nolint:errcheck // a terminal
+	held := make(chan error, 1)
+	go func() { held <- keep() }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("the HTTP door closed: %w", err)
-	case <-ctx.Done():
-		return server.Close()
+	case err := <-held: // ctx is done, or another system has the records
+		return errors.Join(err, server.Close())
 	}
 }
