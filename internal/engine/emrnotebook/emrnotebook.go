@@ -84,6 +84,7 @@ type known struct {
 	stamp, user, creator string
 	alive                bool // when it was last seen
 	started              time.Time
+	sums                 workload.Billing // its tags that costs are summed by
 }
 
 // New gives the engine of endpoint "emr-notebook/<account>/<region>".
@@ -122,7 +123,7 @@ func (e *Engine) Start(ctx context.Context, s app.Start) (workload.Run, error) {
 	}
 	out, err := e.client.StartNotebookExecution(ctx, in)
 	if err = classify(op, err); err == nil {
-		return e.run(aws.ToString(out.NotebookExecutionId), aws.ToString(in.ExecutionEngine.Id)), nil
+		return e.run(aws.ToString(out.NotebookExecutionId), aws.ToString(in.ExecutionEngine.Id), billing(in.Tags)), nil
 	}
 	if fault.KindOf(err) == fault.Unknown && ctx.Err() == nil {
 		if run, lookErr := e.startedBefore(ctx, in, s.SessionID); lookErr == nil && run.ID != "" {
@@ -228,7 +229,7 @@ func (e *Engine) startedBefore(ctx context.Context, in *sdk.StartNotebookExecuti
 	if found.id == "" {
 		return workload.Run{}, nil
 	}
-	return e.run(found.id, cluster), nil
+	return e.run(found.id, cluster, billing(in.Tags)), nil
 }
 
 // Describe asks about one execution.
@@ -240,7 +241,7 @@ func (e *Engine) Describe(ctx context.Context, run workload.Run) (workload.Obser
 	asked := e.now()
 	x, err := e.describe(ctx, op, run.ID)
 	if fault.Is(err, fault.NotFound) {
-		return workload.Observation{Run: e.run(run.ID, run.Cluster), State: workload.Gone, At: asked}, nil
+		return workload.Observation{Run: e.run(run.ID, run.Cluster, workload.Billing{}), State: workload.Gone, At: asked}, nil
 	}
 	if err != nil {
 		return workload.Observation{}, err
@@ -275,8 +276,17 @@ func (e *Engine) Stop(ctx context.Context, run workload.Run) error {
 	return fault.Newf(op, fault.Unknown, "the service refuses to stop an execution in state %s: %w", o.State, errors.Unwrap(err))
 }
 
-func (e *Engine) run(id, cluster string) workload.Run {
-	return workload.Run{Engine: workload.EMRNotebook, Endpoint: e.endpoint, ID: id, Cluster: cluster}
+func (e *Engine) run(id, cluster string, on workload.Billing) workload.Run {
+	return workload.Run{Engine: workload.EMRNotebook, Endpoint: e.endpoint, ID: id, Cluster: cluster, Billing: on}
+}
+
+// billing is whom an execution is summed under (S8.5), by its tags; its cluster says
+// what it costs.
+func billing(tags []types.Tag) (b workload.Billing) {
+	for _, t := range tags {
+		b.Tagged(aws.ToString(t.Key), aws.ToString(t.Value))
+	}
+	return b
 }
 
 // describe asks about one execution and remembers its tags. NotFound: the
@@ -294,7 +304,7 @@ func (e *Engine) describe(ctx context.Context, op, id string) (seen, error) {
 		return seen{}, fault.Newf(op, fault.Unknown, "the answer has no notebook execution")
 	}
 	x := described(*out.NotebookExecution)
-	k := known{told: true, alive: !state(x.status).Over(), started: x.started}
+	k := known{told: true, alive: !state(x.status).Over(), started: x.started, sums: billing(out.NotebookExecution.Tags)}
 	for _, t := range out.NotebookExecution.Tags {
 		switch aws.ToString(t.Key) {
 		case TagSession:

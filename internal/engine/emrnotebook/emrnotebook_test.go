@@ -1,6 +1,7 @@
 package emrnotebook
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -174,6 +175,23 @@ func TestWhatIsStampedAndWhatIsSeen(t *testing.T) {
 	long := strings.Repeat("s", 300)
 	if name := nameFor(long); len(name) > nameMax || stampIn(name) != "" || name != nameFor(long) {
 		t.Errorf("a long session id gives the name %s", name)
+	}
+}
+
+// S8.5: a notebook's cost is summed under its tags, where Nightshift started it and
+// where it found it.
+func TestS8_5ANotebookIsSummedUnderItsTags(t *testing.T) {
+	e, _ := open(t, enginetest.Clock(t), emrnotebooksim.Config{})
+	tagged := bytes.Replace(spec(""), []byte(`"Tags":[`), []byte(`"Tags":[{"Key":"department","Value":"ml"},{"Key":"cost-center","Value":"4711"},`), 1)
+	want := workload.Billing{Department: "ml", CostCenter: "4711"}
+	run := start(t, e, "s-1", tagged)
+	again := start(t, e, "s-1", tagged)
+	o, err := e.Describe(t.Context(), workload.Run{ID: run.ID})
+	if err != nil || run.Billing != want || again != run || o.Run.Billing != want {
+		t.Errorf("started %+v, again %+v, described %+v, %v; want %+v", run.Billing, again.Billing, o.Run.Billing, err, want)
+	}
+	if l := list(t, e); len(l.Runs) != 1 || l.Runs[0].Run.Billing != want {
+		t.Errorf("listed %+v", l)
 	}
 }
 

@@ -234,7 +234,7 @@ func (e *Engine) listing(all map[string]seen, asked time.Time, complete bool) wo
 func (e *Engine) observe(x seen, asked time.Time) workload.Observation {
 	k := e.recall(x.id)
 	o := workload.Observation{
-		Run: e.run(x.id, x.cluster), Name: x.name, State: state(x.status), At: asked,
+		Run: e.run(x.id, x.cluster, k.sums), Name: x.name, State: state(x.status), At: asked,
 		CreatedAt: x.started, Stamp: cmp.Or(k.stamp, stampIn(x.name)), User: k.user,
 	}
 	if k != (known{}) || !o.State.Over() {
