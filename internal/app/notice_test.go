@@ -114,7 +114,7 @@ func TestS4_6ForgottenAndDearIsToldOnce(t *testing.T) {
 	w.app.Book = cost.Book{Table: cost.Published()}
 	w.identity.facts[sagemaker] = yes
 	run := training
-	run.Billing = workload.Billing{InstanceType: "ml.p3.2xlarge", Instances: 1} // 3.825 an hour: 100 dollars after 26 h 9 min
+	run.Billing = workload.Billing{InstanceType: "ml.m5.large", Instances: 33} // 3.795 an hour: 100 dollars after 26 h 21 min
 	s, cheap := w.start("ana", run), training
 	cheap.Billing = workload.Billing{InstanceType: "ml.m5.large", Instances: 1}
 	c := w.start("ana", cheap)

@@ -126,10 +126,10 @@ func TestS8_5ClustersAndPods(t *testing.T) {
 	})
 	near(t, "a notebook costs its cluster", book.Of(note, after(2*time.Hour)).SoFar, 2*3*(0.192+0.048))
 	pods := job(func(s *session.Session) {
-		s.Run = workload.Run{Engine: workload.EMRContainers, Endpoint: "emr-containers/123456789012/us-east-1", Billing: workload.Billing{VCPUs: 10, MemoryGB: 40}}
+		s.Run = workload.Run{Engine: workload.EMRContainers, Endpoint: "emr-containers/123456789012/us-west-2", Billing: workload.Billing{VCPUs: 10, MemoryGB: 40}}
 	})
-	if c = book.Of(pods, after(2*time.Hour)); c.Note == "" {
-		t.Error("nobody says that the nodes come on top")
+	if c = book.Of(pods, after(2*time.Hour)); c.Note == "" || len(c.Prices) != 2 {
+		t.Errorf("the nodes come on top, by two prices: %+v", c)
 	}
 	near(t, "EMR's charge for pods", c.SoFar, 2*(10*0.01012+40*0.00111125))
 	// eu-west-1 has EC2's row and not EMR's: half a price is none.
@@ -198,6 +198,12 @@ func TestThePublishedTable(t *testing.T) {
 	for _, s := range []string{"sagemaker", "ec2", "emr", "emr-containers"} {
 		if services[s] < 2 {
 			t.Errorf("%d prices of %s", services[s], s)
+		}
+	}
+	for _, p := range table {
+		// A price that is not AWS's own, of its own region, is unknown instead.
+		if !strings.Contains(p.Source, "AWS") || strings.Contains(p.Source, "several") || p.Region == "us-west-2" && !strings.Contains(p.Source, p.Region) {
+			t.Errorf("%s %s in %s comes from %q", p.Service, p.Item, p.Region, p.Source)
 		}
 	}
 	head := strings.Join(columns, ",") + "\n"
