@@ -4,47 +4,104 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"nightshift/internal/cost"
 	"nightshift/internal/session"
 )
 
-// Cost prices one session now (S8.5).
-func (a *App) Cost(s session.Session) cost.Cost { return a.Book.Of(s, a.Now()) }
+// Cost prices one session (S8.5), as of the minute: so that who asks again within it
+// is told the same.
+func (a *App) Cost(s session.Session) cost.Cost { return a.Book.Of(s, a.priced()) }
 
-// Costs adds up what sessions cost, ended ones too, and names the forgotten
-// (S8.5): those that keep lets through, nil: all.
-func (a *App) Costs(ctx context.Context, keep func(session.Session) bool) (cost.Report, error) {
-	var sessions []session.Session
-	err := pages(func(c string) (Page, error) { return a.Store.List(ctx, c) }, func(s session.Session) {
-		if keep == nil || keep(s) {
-			sessions = append(sessions, s)
-		}
-	})
-	if err != nil {
-		return cost.Report{}, fmt.Errorf("add up costs: %w", err)
-	}
-	return a.Book.Report(sessions, a.Now()), nil
+func (a *App) priced() time.Time { return a.Now().Truncate(time.Minute) }
+
+// Bounds of one report of costs. Who wants more asks for a later or longer time.
+const (
+	// CostsBack is how far back sessions are added up where nobody says.
+	CostsBack = 30 * 24 * time.Hour
+	// costsMax is how many records are read at most, the newest first; older ones are
+	// then left out, which is said. A page of the table has a few hundred.
+	costsMax = 20_000
+)
+
+// Costs is what sessions cost, those that live and those recorded since From.
+type Costs struct {
+	cost.Report
+	Forgotten []session.Session // the dearest first
+	From      time.Time
+	// Complete is false where there were more records than one report reads: From is
+	// then later than was asked for.
+	Complete bool
 }
 
-// CostsSeen is Costs of the sessions that an actor may see, with those that are
-// forgotten, the dearest first.
-func (a *App) CostsSeen(ctx context.Context, who Actor) (cost.Report, []session.Session, error) {
-	if err := who.own("add up costs", who.User); !who.Admin && err != nil {
-		return cost.Report{}, nil, err
+// Costs adds up what an actor's sessions cost (S8.5): all that live, however old,
+// and those recorded since a moment, ended ones too; the zero time is CostsBack.
+func (a *App) Costs(ctx context.Context, who Actor, from time.Time) (Costs, error) {
+	const op = "add up costs"
+	if err := who.own(op, who.User); !who.Admin && err != nil {
+		return Costs{}, err
 	}
-	now, forgotten := a.Now(), map[string]session.Session{}
-	r, err := a.Costs(ctx, func(s session.Session) bool {
-		if who.may(s.User) && s.Forgotten(now) {
-			forgotten[s.ID] = s
+	if from.IsZero() {
+		from = a.priced().Add(-CostsBack)
+	}
+	if from.After(a.Now()) {
+		return Costs{}, Field(op, "from", "a time that is not to come")
+	}
+	c := Costs{From: from, Complete: true}
+	found := map[string]session.Session{}
+	take := func(s session.Session) {
+		if who.may(s.User) {
+			found[s.ID] = s
 		}
-		return who.may(s.User)
-	})
-	var named []session.Session
-	for _, id := range r.Forgotten {
-		named = append(named, forgotten[id])
 	}
-	return r, named, err
+	live := func(each func(session.Session)) error { return a.onEndpoints(ctx, nil, each) }
+	if !who.Admin {
+		live = func(each func(session.Session)) error {
+			return pages(func(at string) (Page, error) { return a.Store.OfUser(ctx, who.User, at) }, each)
+		}
+	}
+	if err := live(take); err != nil {
+		return c, fmt.Errorf(op+": %w", err)
+	}
+	if err := a.recorded(ctx, &c, take); err != nil {
+		return c, fmt.Errorf(op+": %w", err)
+	}
+	sessions := make([]session.Session, 0, len(found))
+	for _, id := range sortedKeys(found) {
+		sessions = append(sessions, found[id])
+	}
+	c.Report = a.Book.Report(sessions, a.priced())
+	for _, id := range c.Report.Forgotten {
+		c.Forgotten = append(c.Forgotten, found[id])
+	}
+	return c, nil
+}
+
+// recorded gives each session recorded since c.From, the newest first, and says in c
+// where that had to stop.
+func (a *App) recorded(ctx context.Context, c *Costs, each func(session.Session)) error {
+	looked := 0
+	for cursor := ""; ; {
+		page, err := a.Store.List(ctx, cursor)
+		if err != nil {
+			return err
+		}
+		for _, s := range page.Sessions {
+			if s.RecordedAt.Before(c.From) {
+				return nil
+			}
+			each(s)
+			looked++
+		}
+		if cursor = page.Next; cursor == "" {
+			return nil
+		}
+		if last := len(page.Sessions) - 1; looked >= costsMax && last >= 0 {
+			c.From, c.Complete = page.Sessions[last].RecordedAt, false
+			return nil
+		}
+	}
 }
 
 // WouldSave is what a session's stop now would save, at most.

@@ -1,12 +1,15 @@
 package app_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"nightshift/internal/app"
 	"nightshift/internal/cost"
+	"nightshift/internal/fault"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
@@ -138,13 +141,66 @@ func TestS4_6ForgottenAndDearIsToldOnce(t *testing.T) {
 	wantNoticed(t, w, c.ID)
 	wantNoticed(t, w, unpriced.ID)
 
-	report, err := w.app.Costs(t.Context(), nil)
-	if err != nil || report.Total.Sessions != 3 || report.Total.SoFar.Unknown != 1 || len(report.Forgotten) != 3 || report.Forgotten[0] != s.ID {
+	root := app.Actor{Name: "root", Admin: true}
+	report, err := w.app.Costs(t.Context(), root, time.Time{})
+	if err != nil || report.Total.Sessions != 3 || report.Total.SoFar.Unknown != 1 || len(report.Forgotten) != 3 || report.Forgotten[0].ID != s.ID || !report.Complete {
 		t.Errorf("S8.5 %+v, %v", report, err)
 	}
-	none, err := w.app.Costs(t.Context(), func(s session.Session) bool { return s.User == "ben" })
+	none, err := w.app.Costs(t.Context(), app.Actor{Name: "ben", User: "ben"}, time.Time{})
 	if err != nil || none.Total.Sessions != 0 {
 		t.Errorf("of ben: %+v, %v", none, err)
+	}
+	// What lives is counted however old it is; what has ended, from the moment on.
+	_, err = w.app.Stop(t.Context(), app.Act{Who: root}, c.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.pass(time.Hour)
+	for who, want := range map[app.Actor]int{root: 2, {Name: "ana", User: "ana"}: 2} {
+		late, err := w.app.Costs(t.Context(), who, w.now.Add(-time.Hour))
+		if err != nil || late.Total.Sessions != want || !late.From.Equal(w.now.Add(-time.Hour)) || len(late.Forgotten) != 2 {
+			t.Errorf("S8.5 recorded since an hour ago, seen by %s: %+v, %v", who.Name, late, err)
+		}
+	}
+	if _, err := w.app.Costs(t.Context(), root, w.now.Add(time.Hour)); !fault.Is(err, fault.Invalid) {
+		t.Errorf("from a time to come: %v", err)
+	}
+	if _, err := w.app.Costs(t.Context(), app.Actor{Name: "x"}, time.Time{}); !fault.Is(err, fault.Denied) {
+		t.Errorf("somebody who is no user: %v", err)
+	}
+}
+
+// endless is a store that has a record of each second for years, and counts what of
+// them is read.
+type endless struct {
+	app.Store
+	now  time.Time
+	read int
+}
+
+func (e *endless) List(context.Context, string) (app.Page, error) {
+	p := app.Page{Next: "more", Fresh: true}
+	for range 500 {
+		e.read++
+		at := e.now.Add(-time.Duration(e.read) * time.Second)
+		p.Sessions = append(p.Sessions, session.Session{ID: fmt.Sprint("s-", e.read), User: "ana", Status: session.Ended, RecordedAt: at, OpenedAt: at})
+	}
+	return p, nil
+}
+
+// S8.5: a report reads so many records and no more, and says from when on it counts.
+func TestS8_5CostsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	store := &endless{Store: w.app.Store, now: w.now}
+	w.app.Store = store
+	c, err := w.app.Costs(t.Context(), app.Actor{Name: "root", Admin: true}, time.Time{})
+	if err != nil || c.Complete || c.Total.Sessions != 20_000 || store.read != 20_000 || !c.From.Equal(w.now.Add(-20_000*time.Second)) {
+		t.Errorf("%d records were read, %d counted, from %s, complete: %t, %v", store.read, c.Total.Sessions, c.From, c.Complete, err)
+	}
+	store.read = 0
+	hour := w.now.Add(-time.Hour)
+	if c, err = w.app.Costs(t.Context(), app.Actor{Name: "root", Admin: true}, hour); err != nil || !c.Complete || c.Total.Sessions != 3600 || store.read > 4000 || !c.From.Equal(hour) {
+		t.Errorf("an hour: %d read, %d counted, %+v, %v", store.read, c.Total.Sessions, c.From, err)
 	}
 }
 

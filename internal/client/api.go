@@ -239,6 +239,8 @@ type Group struct {
 
 // Costs is what many sessions cost.
 type Costs struct {
+	From         string    `json:"from"`
+	Complete     bool      `json:"complete"`
 	Total        Group     `json:"total"`
 	ByUser       []Group   `json:"byUser"`
 	ByDepartment []Group   `json:"byDepartment"`

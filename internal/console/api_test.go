@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nightshift/internal/app"
+	"nightshift/internal/cost"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
@@ -178,6 +179,56 @@ func TestNothingChanged(t *testing.T) {
 	tag := w.wants(200, ana, "GET", path, "").header.Get("ETag")
 	w.wants(202, ana, "POST", path+"/stop", `{}`)
 	w.wants(200, ana, "GET", path, "", "If-None-Match", tag)
+
+	// What a run costs grows all the time; it is told as of the minute.
+	for _, path := range []string{"/api/sessions", "/api/costs"} {
+		w := newWorld(t)
+		w.app.Book = cost.Book{Table: cost.Published()}
+		w.now = w.now.Truncate(time.Minute)
+		id := w.opens("u-ana", sagemaker)
+		w.see(id, session.Event{Kind: session.RunObserved, State: workload.Running, Billing: workload.Billing{InstanceType: "ml.g5.xlarge", Instances: 20}})
+		w.now = w.now.Truncate(time.Minute).Add(time.Hour)
+		tag := w.wants(200, admin, "GET", path, "").header.Get("ETag")
+		w.now = w.now.Add(59 * time.Second)
+		w.wants(304, admin, "GET", path, "", "If-None-Match", tag)
+		w.now = w.now.Add(time.Second)
+		if a := w.wants(200, admin, "GET", path, "", "If-None-Match", tag); !strings.Contains(a.raw, `"usd": 28.`) {
+			t.Errorf("%s says no cost: %s", path, a.raw)
+		}
+	}
+}
+
+// TestCostsFrom: the time from which sessions are added up is given, checked and
+// answered (S8.5).
+func TestCostsFrom(t *testing.T) {
+	w := newWorld(t)
+	w.ended("u-ana")
+	w.now = w.now.Add(48 * time.Hour)
+	count := func(query string) string {
+		body := w.wants(200, ana, "GET", "/api/costs"+query, "").body
+		return fmt.Sprint(body["total"].(map[string]any)["sessions"], " ", body["from"], " ", body["complete"])
+	}
+	since := began.Add(time.Hour).Format(time.RFC3339)
+	if all, late := count(""), count("?from="+since); all != "1 "+w.now.Truncate(time.Minute).Add(-app.CostsBack).Format(time.RFC3339)+" true" || late != "0 "+since+" true" {
+		t.Errorf("30 days %s, since yesterday %s", all, late)
+	}
+	for _, bad := range []string{"yesterday", w.now.Add(time.Minute).Format(time.RFC3339)} {
+		if a := w.wants(400, admin, "GET", "/api/costs?from="+bad, ""); a.body["field"] != "from" || !strings.Contains(a.raw, "a time") {
+			t.Errorf("from %s: %s", bad, a.raw)
+		}
+	}
+}
+
+// TestMisspelt: no operation takes a parameter that it does not have, and the
+// document says so.
+func TestMisspelt(t *testing.T) {
+	for _, o := range operations() {
+		w, fill := stage(t)
+		o := fill(o)
+		if a := w.wants(400, admin, o.method, o.path+"?usr=ana", o.body); a.at("field") != "usr" {
+			t.Errorf("%s %s: %s", o.method, o.path, a.raw)
+		}
+	}
 }
 
 // TestBodies: what every operation with a body refuses.

@@ -95,7 +95,7 @@ func routes() []route {
 		{http.MethodDelete, "/api/users/{user}/lock", nil, (*call).unlockUser, false},
 		{http.MethodGet, "/api/notices", []string{"cursor"}, (*call).listNotices, false},
 		{http.MethodGet, "/api/endpoints", nil, (*call).listEndpoints, false},
-		{http.MethodGet, "/api/costs", nil, (*call).getCosts, false},
+		{http.MethodGet, "/api/costs", []string{"from"}, (*call).getCosts, false},
 		{http.MethodGet, "/api/proof", []string{"from", "to"}, (*call).getProof, false},
 		{http.MethodGet, "/api/parked", []string{"cursor"}, (*call).listParked, false},
 		{http.MethodGet, "/api/parked/{id}", nil, (*call).getParked, false},

@@ -41,6 +41,8 @@ func (c *Console) savesView(f app.Forecast) outbound.SumView {
 }
 
 type costsView struct {
+	From         string               `json:"from"`
+	Complete     bool                 `json:"complete"`
 	Total        outbound.GroupView   `json:"total"`
 	ByUser       []outbound.GroupView `json:"byUser"`
 	ByDepartment []outbound.GroupView `json:"byDepartment"`
@@ -49,10 +51,14 @@ type costsView struct {
 }
 
 func (c *call) getCosts() (int, any, error) {
-	r, forgotten, err := c.app.CostsSeen(c.r.Context(), c.caller.Actor)
+	from, err := moment("from", c.r.URL.Query().Get("from"))
 	if err != nil {
 		return 0, nil, err
 	}
-	v := outbound.Costs(r)
-	return http.StatusOK, costsView{v.Total, v.ByUser, v.ByDepartment, v.ByCostCenter, c.lines(forgotten)}, nil
+	r, err := c.app.Costs(c.r.Context(), c.caller.Actor, from)
+	if err != nil {
+		return 0, nil, err
+	}
+	v := outbound.Costs(r.Report)
+	return http.StatusOK, costsView{written(r.From), r.Complete, v.Total, v.ByUser, v.ByDepartment, v.ByCostCenter, c.lines(r.Forgotten)}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,25 +72,34 @@ func (t *terminal) notices(out io.Writer, all []client.Notice) {
 }
 
 func costCommand(t *terminal) *cobra.Command {
-	var by string
+	var by, from string
 	cmd := &cobra.Command{
 		Use:   "cost",
 		Short: "Say what sessions cost, by user, department or cost center, and which are forgotten",
-		Long: `cost adds up what sessions cost: so far, until their deadlines, and what stops saved
-at most; by on-demand list prices in US dollars, without storage, traffic, taxes
+		Long: `cost adds up what sessions cost, those that live and those recorded in the last 30
+days (or --from a time): so far, until their deadlines, and what stops saved at most; by on-demand list prices in US dollars, without storage, traffic, taxes
 and discounts. A cluster that several sessions share is counted once. What is not
 known is never counted as nothing: it stands beside the sum. A session is
 forgotten that lives a day after its user left.`,
-		Example: "  nightshift cost\n  nightshift cost --by department\n  nightshift cost --json",
+		Example: "  nightshift cost\n  nightshift cost --by department --from 2026-11-01\n  nightshift cost --json",
 		Args:    noArguments,
 	}
 	asks(t, cmd, func(*cobra.Command, []string) (request, error) {
 		if by != "user" && by != "department" && by != "cost-center" {
 			return request{}, usage("--by: %q is not allowed; it must be user, department or cost-center", by)
 		}
-		return request{http.MethodGet, "/api/costs", nil}, nil
+		at, err := timeOf("--from", from)
+		if err != nil {
+			return request{}, asUsage(err)
+		}
+		path := "/api/costs"
+		if !at.IsZero() {
+			path += "?" + url.Values{"from": {at.Format(time.RFC3339Nano)}}.Encode()
+		}
+		return request{http.MethodGet, path, nil}, nil
 	}, func(out io.Writer, c client.Costs, _ time.Time) { t.costs(out, c, by) })
 	cmd.Flags().StringVar(&by, "by", "user", "user, department or cost-center")
+	cmd.Flags().StringVar(&from, "from", "", "count sessions recorded from this time on: 2026-11-20 (UTC) or 2026-11-20T18:00:00Z; empty: the last 30 days")
 	choice(cmd, "by", "user", "department", "cost-center")
 	return cmd
 }
@@ -115,6 +125,10 @@ func (t *terminal) costs(out io.Writer, c client.Costs, by string) {
 	}
 	t.table(out, []column{{head, 0}, {"SESSIONS", 2}, {"SO FAR", 0}, {"TO DEADLINES", 1}, {"SAVED AT MOST", 3}}, append(rows, row("all", c.Total)))
 	fmt.Fprintln(out, "US dollars, by list prices; unknown: how many sessions are not in the sum, because their cost is not known.")
+	t.paragraph(out, "", "Counted are the sessions that live, and those recorded since "+instant(c.From)+".")
+	if !c.Complete {
+		t.paragraph(out, "", "There are too many records to read further back at once: what was recorded earlier, and has ended, is not in the sums.")
+	}
 	if len(c.Forgotten) == 0 {
 		fmt.Fprintln(out, "No session is forgotten.")
 		return

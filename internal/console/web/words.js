@@ -100,7 +100,7 @@ export const usd = (n) => '$' + n.toLocaleString('en-US', { minimumFractionDigit
 export const amount = (a) => (a?.usd !== undefined ? usd(a.usd) : h('span', { class: 'quiet', title: a?.unknown }, 'unknown', a?.unknown ? unseen(': ' + a.unknown) : null));
 
 /** sum writes a sum of which some parts may be unknown. */
-export const sum = (v) => (v ? [usd(v.usd), v.unknown ? h('span', { class: 'note' }, 'and ' + plural(v.unknown, 'unknown cost')) : null] : 'unknown');
+export const sum = (v) => (!v ? 'unknown' : v.unknown && !v.usd ? h('span', { class: 'quiet' }, plural(v.unknown, 'unknown cost')) : [usd(v.usd), v.unknown ? h('span', { class: 'note' }, 'and ' + plural(v.unknown, 'unknown cost')) : null]);
 
 /** plain writes the times and durations in a text of the API as people do. */
 export const plain = (text) => String(text ?? '').replace(/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, (t) => moment(t)).replace(/\b(?:\d+h)?(?:\d+m)?\d+(?:\.\d+)?s\b/g, (t) => lasting(millis(t)));
