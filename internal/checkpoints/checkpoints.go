@@ -5,10 +5,12 @@ package checkpoints
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 
 	"nightshift/internal/app"
 	"nightshift/internal/awsfault"
@@ -50,7 +52,7 @@ func (s *Store) Newest(ctx context.Context, location string) (app.Checkpoint, er
 	for range pagesMax {
 		page, err := s.api.ListObjectsV2(ctx, in)
 		if err != nil {
-			return app.Checkpoint{}, awsfault.Classify(op, err, codes)
+			return app.Checkpoint{}, awsfault.Classify(op, short(err), codes)
 		}
 		for _, o := range page.Contents {
 			key := aws.ToString(o.Key)
@@ -80,4 +82,14 @@ var codes = awsfault.Codes{
 	"PermanentRedirect":            fault.Invalid,
 	"AuthorizationHeaderMalformed": fault.Invalid,
 	"InvalidArgument":              fault.Invalid,
+}
+
+// short is what S3 itself said of an error: the rest is about the request, and people
+// read this.
+func short(err error) error {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api
+	}
+	return err
 }

@@ -29,7 +29,7 @@ type request struct {
 }
 
 // asks makes a command of one request and of how its answer is told.
-func asks[T any](t *terminal, cmd *cobra.Command, ask func(cmd *cobra.Command, args []string) (request, error), tell func(out io.Writer, got T, at time.Time)) *reach {
+func asks[T any](t *terminal, cmd *cobra.Command, ask func(cmd *cobra.Command, args []string) (request, error), tell func(out io.Writer, got T, at time.Time)) {
 	r := &reach{terminal: t}
 	r.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -56,7 +56,6 @@ func asks[T any](t *terminal, cmd *cobra.Command, ask func(cmd *cobra.Command, a
 		tell(cmd.OutOrStdout(), got, a.At)
 		return nil
 	}
-	return r
 }
 
 const sessionID = "the id of a session (nightshift sessions lists them)"
@@ -98,7 +97,6 @@ is seen stopped; interrupting it interrupts nothing but the waiting.`,
 	r.flags(cmd)
 	cmd.Flags().StringVar(&why, "why", "", "a reason, for the record")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "do not wait until the run is seen stopped")
-	cmd.ValidArgsFunction = r.completeSessions
 	return cmd
 }
 
@@ -133,14 +131,13 @@ written down who moved the end, and why.`,
 			"  nightshift extend s-28125048ea114d4024215597 --until 2026-11-30T08:00:00Z --why \"quarter end\"",
 		Args: only("SESSION", sessionID),
 	}
-	r := asks(t, cmd, func(cmd *cobra.Command, args []string) (request, error) {
+	asks(t, cmd, func(cmd *cobra.Command, args []string) (request, error) {
 		return request{http.MethodPost, client.Of("sessions", args[0], "extend"), given(cmd, map[string]string{"by": "by", "until": "until", "why": "why"})}, exactlyOne(cmd, "by", "until")
 	}, func(out io.Writer, got client.Acted, _ time.Time) { t.paragraph(out, "", got.Text) })
 	f := cmd.Flags()
 	f.String("by", "", `how much later than the present end, such as "12h" or "2d"`)
 	f.String("until", "", "the new end, such as 2026-11-30T08:00:00Z")
 	f.String("why", "", "a reason, for the record")
-	cmd.ValidArgsFunction = r.completeSessions
 	return cmd
 }
 

@@ -117,12 +117,12 @@ func TestDeployment(t *testing.T) {
 		status     int
 		says       string
 	}{
-		{"by the stack, signed", "sessions --stack nightshift", nil, exitOK, "No session fits"},
+		{"by the stack, signed", "sessions --stack nightshift", nil, exitOK, "No session is live"},
 		{"with a query that has to be signed", `sessions --stack nightshift --endpoint livy/j-1 --due-within 1d12h`, nil, exitOK, "No session fits"},
-		{"by its region only", "sessions --region eu-central-1", nil, exitOK, "No session fits"},
-		{"by its address, signed", "sessions --api " + a.url, nil, exitOK, "No session fits"},
-		{"by its address, with a token", "sessions", map[string]string{"NIGHTSHIFT_API": a.url, "NIGHTSHIFT_TOKEN": "good"}, exitOK, "No session fits"},
-		{"by the stack, with a token", "sessions --stack nightshift", map[string]string{"NIGHTSHIFT_TOKEN": "good"}, exitOK, "No session fits"},
+		{"by its region only", "sessions --region eu-central-1", nil, exitOK, "No session is live"},
+		{"by its address, signed", "sessions --api " + a.url, nil, exitOK, "No session is live"},
+		{"by its address, with a token", "sessions", map[string]string{"NIGHTSHIFT_API": a.url, "NIGHTSHIFT_TOKEN": "good"}, exitOK, "No session is live"},
+		{"by the stack, with a token", "sessions --stack nightshift", map[string]string{"NIGHTSHIFT_TOKEN": "good"}, exitOK, "No session is live"},
 		{"with a token that has expired", "sessions", map[string]string{"NIGHTSHIFT_API": a.url, "NIGHTSHIFT_TOKEN": "old"}, exitRefused, "Forbidden"},
 		{"no such stack", "sessions --stack other", nil, exitNotFound, `--stack: there is no stack "other" in eu-central-1`},
 		{"a stack that may not be read", "sessions --stack denied", nil, exitRefused, "with --api it need not be read"},

@@ -65,7 +65,13 @@ Exit statuses: "nightshift help exit-codes".`,
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	root.SetFlagErrorFunc(flagRefused)
+	// cobra misspells the head of what has no command.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "help topcis", "help topics", 1))
 	checkArguments(root)
+	for _, do := range t.late {
+		do()
+	}
+	t.late = nil
 	return root
 }
 
@@ -81,12 +87,12 @@ func checkArguments(c *cobra.Command) {
 
 // only takes exactly one argument, by its name and what it must be.
 func only(name, must string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
+	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) == 0:
 			return fmt.Errorf("%s: it is missing; give %s", name, must)
 		case len(args) > 1:
-			return fmt.Errorf("%s: give one, not %d", name, len(args))
+			return fmt.Errorf("%s: give one, not %d%s", name, len(args), joined(cmd, args[len(args)-1]))
 		case args[0] == "":
 			return fmt.Errorf("%s: it is empty; give %s", name, must)
 		}
@@ -102,7 +108,15 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	case cmd.HasSubCommands():
 		return fmt.Errorf("%q is no command of %s (%s --help lists them)", args[0], cmd.CommandPath(), cmd.CommandPath())
 	}
-	return fmt.Errorf("%q: %s takes no arguments, only flags", args[0], cmd.CommandPath())
+	return fmt.Errorf("%q: %s takes no arguments, only flags%s", args[0], cmd.CommandPath(), joined(cmd, args[0]))
+}
+
+// joined says how an address is given to --local, which also stands alone.
+func joined(cmd *cobra.Command, argument string) string {
+	if f := cmd.Flags().Lookup("local"); f == nil || !f.Changed || !strings.Contains(argument, "://") {
+		return ""
+	}
+	return "; write --local=" + argument
 }
 
 // choice completes a flag by its values, and refuses others where the API is not

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ func (r *reach) flags(cmd *cobra.Command) {
 	f.StringVar(&r.profile, "profile", "", "of a deployment: the profile to use; empty: as the AWS CLI is set")
 	f.StringVar(&r.api, "api", "", "of a deployment: address of its API instead of a stack (or NIGHTSHIFT_API)")
 	f.BoolVar(&r.asJSON, "json", false, "print JSON, as the API describes it (GET /api/openapi.json)")
+	r.late = append(r.late, func() { r.completes(cmd) })
 }
 
 // deployed says whether the command is about a deployment, by what was given.
@@ -112,17 +114,47 @@ func (e *noSystem) Error() string {
 	return "no local system answers there (nightshift up starts one; --stack names a deployment): " + e.error.Error()
 }
 
-// completeSessions offers the ids of live sessions to a shell.
-func (r *reach) completeSessions(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	c, err := r.open(cmd)
-	if err != nil || len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+// offered gives a shell what sessions have, each once: their ids, users or
+// endpoints. Of restart those that are over, else those that live.
+func (r *reach) offered(of func(client.Session) string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		c, err := r.open(cmd)
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		query := url.Values{}
+		if cmd.Name() == "restart" {
+			query.Set("status", "ENDED")
+		}
+		var page struct{ Sessions []client.Session }
+		_, _ = c.Ask(cmd.Context(), http.MethodGet, "/api/sessions", query, nil, &page) // a shell that cannot be helped is not helped
+		var all []string
+		for _, s := range page.Sessions {
+			if word := of(s); !slices.Contains(all, word) {
+				all = append(all, word)
+			}
+		}
+		return all, cobra.ShellCompDirectiveNoFileComp
 	}
-	var page struct{ Sessions []client.Session }
-	_, _ = c.Get(cmd.Context(), "/api/sessions", &page) // a shell that cannot be helped is not helped
-	var ids []string
-	for _, s := range page.Sessions {
-		ids = append(ids, s.ID+"\t"+s.User+" "+s.Engine)
+}
+
+// completes offers for each flag that a command has, and for its argument, what
+// sessions have.
+func (r *reach) completes(cmd *cobra.Command) {
+	id := func(s client.Session) string { return s.ID + "\t" + s.User + " " + s.Engine }
+	user := func(s client.Session) string { return s.User }
+	switch {
+	case strings.Contains(cmd.Use, "SESSION"):
+		cmd.ValidArgsFunction = r.offered(id)
+	case strings.Contains(cmd.Use, "USER"):
+		cmd.ValidArgsFunction = r.offered(user)
 	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
+	for flag, of := range map[string]func(client.Session) string{"session": id, "user": user, "as": user, "endpoint": func(s client.Session) string { return s.Endpoint }} {
+		if cmd.Flags().Lookup(flag) == nil {
+			continue
+		}
+		if err := cmd.RegisterFlagCompletionFunc(flag, r.offered(of)); err != nil {
+			panic(err) // it is registered twice: a fault of this program
+		}
+	}
 }

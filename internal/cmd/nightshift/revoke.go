@@ -86,9 +86,8 @@ sessions have no API: it says where they must still be ended.`,
   nightshift revoke --selector engine=sagemaker-training,mode=interactive --preview
   nightshift revoke --user u-ana --yes --json
   nightshift revoke --follow act-5f1c…              # watch one that goes on`,
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: o.completeSessions,
-		RunE:              func(cmd *cobra.Command, args []string) error { return o.revoke(cmd, args) },
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.revoke(cmd, args) },
 	}
 	o.reach.flags(cmd)
 	o.targetFlags.flags(cmd)

@@ -71,8 +71,11 @@ func modes() []string {
 }
 
 func (o *sessionsOptions) list(cmd *cobra.Command) error {
-	if o.above < 0 || o.limit < 0 {
-		return usage("--cost-above, --limit: less than 0 is not allowed")
+	if o.above < 0 {
+		return usage("--cost-above: %g is not allowed; it must be 0 or more US dollars", o.above)
+	}
+	if o.limit < 0 {
+		return usage("--limit: %d is not allowed; it must be 0 (all) or more", o.limit)
 	}
 	c, err := o.open(cmd)
 	if err != nil {
@@ -136,7 +139,7 @@ func (o *sessionsOptions) list(cmd *cobra.Command) error {
 func (o *sessionsOptions) show(cmd *cobra.Command, lines []client.Session, now time.Time) {
 	out := cmd.OutOrStdout()
 	if len(lines) == 0 {
-		fmt.Fprintln(out, "No session fits.")
+		fmt.Fprintln(out, o.nothing(cmd))
 		return
 	}
 	slices.SortStableFunc(lines, func(x, y client.Session) int {
@@ -154,6 +157,16 @@ func (o *sessionsOptions) show(cmd *cobra.Command, lines []client.Session, now t
 		text += fmt.Sprintf(", %d of them with an end within the hour", soon)
 	}
 	fmt.Fprintln(out, text)
+}
+
+// nothing says why the list is empty.
+func (o *sessionsOptions) nothing(cmd *cobra.Command) string {
+	for _, filter := range []string{"user", "engine", "endpoint", "state", "mode", "due-within", "cost-above"} {
+		if cmd.Flags().Changed(filter) {
+			return "No session fits."
+		}
+	}
+	return "No session is live: nothing runs now. nightshift sessions --state all lists those that have ended, too."
 }
 
 // urgency orders sessions: ending ones, then by their deadline, then without one,

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -133,6 +134,35 @@ func TestCompletion(t *testing.T) {
 		if out, _, _ := w.runs(append(fields(line), "")...); !strings.Contains(out, want) {
 			t.Errorf("%s: %q is not offered in\n%s", line, want, out)
 		}
+	}
+}
+
+// SESSION, USER and the flags of that name are completed by what there is; restart's
+// by what is over. An address that does not stand with its flag is told how.
+func TestCompletedByWhatThereIs(t *testing.T) {
+	t.Parallel()
+	w := atWork(t)
+	eve, fin := w.id("u-eve"), w.id("u-fin")
+	w.runs("stop", fin, "--no-wait", "--local="+w.url)
+	w.pass(10 * time.Minute)
+	at := " --local=" + w.url + " "
+	for line, want := range map[string]string{
+		"__complete stop" + at: eve, "__complete lock" + at: "u-eve", "__complete unlock" + at: "u-eve", "__complete whatif sign-out" + at: "u-eve",
+		"__complete sessions" + at + "--user ": "u-eve", "__complete sessions" + at + "--endpoint ": "emr-containers/", "__complete notices" + at + "--session ": eve,
+		"__complete whatif revoke" + at + "--user ": "u-eve", "__complete restart" + at: fin,
+	} {
+		out, _, _ := w.runs(append(fields(line), "")...)
+		if !strings.Contains(out, want) || !strings.Contains(out, ":4\n") || strings.Contains(line, "restart") == strings.Contains(out, eve) && strings.Contains(want, "s-") {
+			t.Errorf("%s: %q is not offered in\n%s", line, want, out)
+		}
+	}
+	for _, line := range []string{"sessions --local " + w.url, "why " + eve + " --local " + w.url} {
+		if _, said, status := w.runs(fields(line)...); status != exitUsage || !strings.Contains(said, "write --local="+w.url) {
+			t.Errorf("%s: %d %s", line, status, said)
+		}
+	}
+	if help, _, _ := w.runs("--help"); strings.Contains(help, "topcis") || !strings.Contains(help, "help topics") {
+		t.Errorf("the heads of the help:\n%s", help)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -22,6 +23,8 @@ type terminal struct {
 	now      func() time.Time
 	wait     func(context.Context, time.Duration) error
 	key      func() string // names an act, never twice the same
+	// late is what is left to do once every command has its flags.
+	late []func()
 }
 
 // The colours. Nothing is said by colour alone.
@@ -161,11 +164,15 @@ func (t *terminal) textWidth() int {
 	return textWidth
 }
 
+// goDuration is a duration as Go writes one of a minute or more.
+var goDuration = regexp.MustCompile(`\b(?:\d+h)?\d+m\d+(?:\.\d+)?s\b`)
+
 // paragraph prints a text broken to the width, each line after an indentation.
 func (t *terminal) paragraph(w io.Writer, indent, text string) { t.hanging(w, indent, indent, text) }
 
 // hanging is a paragraph whose first line has an indentation of its own.
 func (t *terminal) hanging(w io.Writer, first, rest, text string) {
+	text = goDuration.ReplaceAllStringFunc(text, span)
 	lines := wrap(strings.Repeat("x", len(first))+text, t.textWidth())
 	if text == "" {
 		return

@@ -77,8 +77,9 @@ func costCommand(t *terminal) *cobra.Command {
 		Use:   "cost",
 		Short: "Say what sessions cost, by user, department or cost center, and which are forgotten",
 		Long: `cost adds up what sessions cost, those that live and those recorded in the last 30
-days (or --from a time): so far, until their deadlines, and what stops saved at most; by on-demand list prices in US dollars, without storage, traffic, taxes
-and discounts. A cluster that several sessions share is counted once. What is not
+days (or --from a time): so far, until their deadlines, and what stops saved at
+most; by on-demand list prices in US dollars, without storage, traffic, taxes and
+discounts. A cluster that several sessions share is counted once. What is not
 known is never counted as nothing: it stands beside the sum. A session is
 forgotten that lives a day after its user left.`,
 		Example: "  nightshift cost\n  nightshift cost --by department --from 2026-11-01\n  nightshift cost --json",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,9 +31,10 @@ func upCommand(t *terminal) *cobra.Command {
 speak the real protocols, behind a plain HTTP door. At the door's root it also
 speaks the protocols of AWS, so that the AWS CLI and the SDKs drive it with
 --endpoint-url: events put-events and test-event-pattern, stepfunctions,
-sagemaker training jobs, emr-containers job runs, sts get-caller-identity. It
-checks no signatures. It is a local system for trying things out; it is not for
-production.
+sagemaker, emr-containers, notebook executions of emr, sts get-caller-identity.
+It checks no signatures. It is a local system for trying things out; it is not
+for production. Its page for people is at the door's root; it begins empty,
+unless --example begins some runs.
 
 Nothing it holds survives it, unless --dynamodb names a DynamoDB engine: then
 the records do. Its clock goes on from where it stopped, where that is later than
@@ -44,7 +46,7 @@ With --member, engines of another account are there too, which are called in the
 name of a role of that account only. Their endpoints are emr-containers/ and
 sagemaker/ followed by the member; an event whose account and region are the
 member's appears there, and is forwarded.`,
-		Example: "  nightshift up\n  nightshift up --listen 127.0.0.1:4600 --speed 60   # a minute a second\n" +
+		Example: "  nightshift up --example --speed 10                 # runs to look at, six seconds a minute\n  nightshift up --listen 127.0.0.1:4600 --speed 60   # a minute a second\n" +
 			"  nightshift up --dynamodb http://127.0.0.1:8000     # records that survive it",
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,6 +66,7 @@ member's appears there, and is forwarded.`,
 	}
 	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:4600", "address of the HTTP door; port 0 takes a free one")
 	cmd.Flags().Float64Var(&o.speed, "speed", 1, "virtual seconds a second")
+	cmd.Flags().BoolVar(&o.example, "example", false, "begin with some runs of ana, ben, chloe and rosa, to look at")
 	cmd.Flags().StringVar(&o.dynamodb, "dynamodb", "", "URL of a DynamoDB engine that keeps the records; empty: nothing survives")
 	cmd.Flags().StringVar(&o.table, "table", "nightshift", "with --dynamodb: the table, made where it is missing")
 	cmd.Flags().StringArrayVar(&o.members, "member", nil, "account/region of another account with engines of its own, EMR on EKS and SageMaker; repeat it for several")
@@ -74,6 +77,7 @@ member's appears there, and is forwarded.`,
 type upOptions struct {
 	listen, dynamodb, table string
 	speed                   float64
+	example                 bool
 	members                 []string
 	places                  []config.Place // of members
 }
@@ -153,6 +157,11 @@ func (t *terminal) up(ctx context.Context, o upOptions) error {
 		return errors.Join(err, l.Close())
 	}
 	s.Start()
+	if o.example {
+		if err := s.Example(); err != nil {
+			return errors.Join(err, l.Close())
+		}
+	}
 	server := &http.Server{Handler: s.Door(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
@@ -160,7 +169,7 @@ func (t *terminal) up(ctx context.Context, o upOptions) error {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		fmt.Fprintf(t.out, "warning: %s is not a loopback address; whoever reaches it can stop every run here\n", host) //nolint:errcheck // a terminal
 	}
-	fmt.Fprintf(t.out, "Nightshift, local system with simulated engines (not for production), on http://%s, %g virtual seconds a second. Stop it with Ctrl-C.\n", l.Addr(), o.speed) //nolint:errcheck // a terminal
+	o.greet(t.out, l.Addr().String())
 	held := make(chan error, 1)
 	go func() { held <- keep() }()
 	select {
@@ -168,5 +177,21 @@ func (t *terminal) up(ctx context.Context, o upOptions) error {
 		return fmt.Errorf("the HTTP door closed: %w", err)
 	case err := <-held: // ctx is done, or another system has the records
 		return errors.Join(err, server.Close())
+	}
+}
+
+// greet says where the system is, and what somebody new to it does next.
+func (o upOptions) greet(out io.Writer, at string) {
+	pace, local := "in real time", ""
+	if o.speed != 1 {
+		pace = fmt.Sprintf("%g virtual seconds a second", o.speed)
+	}
+	if door := "http://" + at; door != localDoor {
+		local = " --local=" + door
+	}
+	fmt.Fprintf(out, "Nightshift, local system with simulated engines (not for production), on http://%s, %s. Stop it with Ctrl-C.\n", at, pace) //nolint:errcheck // a terminal
+	fmt.Fprintf(out, "Page for people: http://%s/. Command line, in another terminal: nightshift sessions%s\n", at, local)                       //nolint:errcheck // a terminal
+	if !o.example && o.dynamodb == "" {
+		fmt.Fprintln(out, "Nothing runs yet; nightshift up --example begins with some runs to look at.") //nolint:errcheck // a terminal
 	}
 }

@@ -24,8 +24,7 @@ when. It verifies the hashes of the history, and fails if one does not hold.`,
 		Example: `  nightshift why s-28125048ea114d4024215597
   nightshift why s-28125048ea114d4024215597 --json
   nightshift why s-28125048ea114d4024215597 --as u-ana   # as its user sees it`,
-		Args:              only("SESSION", "the id of a session (nightshift sessions lists them)"),
-		ValidArgsFunction: r.completeSessions,
+		Args: only("SESSION", "the id of a session (nightshift sessions lists them)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := r.open(cmd)
 			if err != nil {
@@ -168,9 +167,9 @@ func costText(c client.Cost) string {
 		if c.ToDeadline.USD != nil {
 			text += ", " + because(c.ToDeadline) + " if it runs until its end"
 		}
-	}
-	if c.Note != "" {
-		text += " (" + c.Note + ")"
+		if c.Note != "" {
+			text += " (" + c.Note + ")"
+		}
 	}
 	if c.Forgotten {
 		text += "; forgotten: its user left a day ago or longer"

@@ -57,7 +57,7 @@ export function draw(data, arg, query, again, me) {
     admin && totals(all, soon, data.more),
     admin && filters(query),
     admin && acts(query, all),
-    !all.length && empty(filtered, admin, data.more),
+    !all.length && empty(filtered, admin, data.more, me.local),
     soon.length > 0 && h('section', { 'data-key': 'soon', class: 'urgent', 'aria-labelledby': 'soon' }, h('h2', { id: 'soon' }, icon('clock'), admin ? 'Must end within the hour' : 'Ends within the hour', ' ', h('span', { class: 'count' }, soon.length)),
       rows(soon, admin, 'Sessions that must end within the hour')),
     rest.length > 0 && h('section', { 'data-key': 'rest', 'aria-labelledby': 'rest' }, h('h2', { id: 'rest' }, restTitle(query, soon, admin), ' ', h('span', { class: 'count' }, rest.length + (data.more ? '+' : ''))),
@@ -113,9 +113,9 @@ function acts(query, all) {
     picks.concat('cost').some((n) => query[n]) && h('a', { class: 'button', href: '#/now' }, 'Clear the filters'));
 }
 
-function empty(filtered, admin, more) {
+function empty(filtered, admin, more, local) {
   const text = filtered ? ['No session fits these filters.', more ? 'There may be more to look through.' : 'Clear a filter to see others.']
-    : admin ? ['Nothing runs now.', 'A run appears here within a minute of its start, whoever starts it.'] : ['You have no runs now.', 'A run that you start appears here within a minute.'];
+    : admin ? ['Nothing runs now.', 'A run appears here within a minute of its start, whoever starts it.' + (local ? ' This local system begins empty; nightshift up --example begins with some runs.' : '')] : ['You have no runs now.', 'A run that you start appears here within a minute.'];
   return h('div', { class: 'panel empty', 'data-key': 'empty' }, h('p', {}, h('strong', {}, text[0])), h('p', { class: 'quiet' }, text[1]));
 }
 

@@ -37,7 +37,7 @@ function answer(story, admin) {
   return facts('totals answer', [
     l.status === 'ACTIVE' ? [admin ? 'Does it survive a sign-out?' : 'Will my run survive my sign-out?', { yes: mark('good', 'yes', 'yes'), no: mark('bad', 'no', 'no'), unknown: mark('warn', 'alert', 'it is not known') }[story.survivesSignOut], w.plain(story.onSignOut)] : null,
     [l.status === 'ACTIVE' ? 'Until when?' : 'The end', end(l)],
-    c && ['Cost so far', w.amount(c.soFar), [c.hourly?.usd !== undefined ? w.usd(c.hourly.usd) + ' an hour' : c.hourly?.unknown, c.toDeadline?.usd !== undefined && '; ' + w.usd(c.toDeadline.usd) + ' if it runs to its end', c.note && '; ' + c.note].filter(Boolean).join('')],
+    c && ['Cost so far', w.amount(c.soFar), [c.hourly?.usd !== undefined ? w.usd(c.hourly.usd) + ' an hour' : c.hourly?.unknown, c.toDeadline?.usd !== undefined && '; ' + w.usd(c.toDeadline.usd) + ' if it runs to its end', c.note && c.hourly?.usd !== undefined && '; ' + c.note].filter(Boolean).join('')],
     l.confirmed && l.latenessSeconds !== undefined ? ['Stopped within', w.lasting(l.latenessSeconds * 1000), 'from when the cause was known; 15 min are promised'] : null,
   ]);
 }
