@@ -96,6 +96,15 @@ type Story struct {
 		URL  string `json:"url"`
 		Note string `json:"note"`
 	} `json:"links"`
+	Saved  Amount `json:"savedAtMost"`
+	Prices []struct {
+		Service string  `json:"service"`
+		Region  string  `json:"region"`
+		Item    string  `json:"item"`
+		USD     float64 `json:"usdPerHour"`
+		Date    string  `json:"date"`
+		Source  string  `json:"source"`
+	} `json:"prices"`
 	WhereDuration Where  `json:"whereDuration"`
 	AWSSession    *Where `json:"awsSession"`
 	History       []struct {

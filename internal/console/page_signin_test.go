@@ -148,6 +148,26 @@ func playCostsAndNotices(h *stagehand) {
 	h.sees("Saved by stops, at most")
 	h.choose("Added up by", "costCenter")
 	h.sees("By cost center")
+	h.choose("Recorded in", "1")
+	h.wait(`location.hash.includes('days=1')`)
+	h.sees("those recorded since Thu 19 Nov, 18:5")
+	// A session says what it was counted by (S8.5), and which limit comes first (S1.9).
+	h.open("session/"+ids["ana"], "")
+	h.wait(`document.querySelector('[data-key=prices]')?.textContent.includes('m5.xlarge (ec2, us-east-1): $0.192 an hour, as of 2026-01-19')`)
+	h.wait(`[...document.querySelectorAll('section[aria-labelledby=limits] li')].filter((e) => e.textContent.includes('decides')).map((e) => e.textContent).join().startsWith('idle limit')`)
+	h.open("session/"+ids["hugo"], "")
+	h.sees("Saved by its stop, at most")
+	// A long text is read from the left, also where each row is a card.
+	h.size(360, 900)
+	h.open("notices", "Notices")
+	h.sees("What users and administrators were told")
+	if got := eval[string](h, `(() => { const td = document.querySelector('td.grow'), s = getComputedStyle(td); return s.display + ' ' + s.textAlign; })()`); got != "block left" {
+		h.t.Errorf("S4.6 what was said is set as %s", got)
+	}
+	if got := eval[string](h, `document.querySelector('.clock').innerText`); !strings.HasSuffix(got, "UTC") {
+		h.t.Errorf("at 360 px the zone of all times is not said: %q", got)
+	}
+	h.size(1280, 900)
 	h.open("notices", "Notices")
 	h.sees("ends because the user signed out")
 	h.click("a", ids["hugo"])

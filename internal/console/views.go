@@ -106,6 +106,8 @@ type storyView struct {
 	WhereDuration whereView            `json:"whereDuration"`
 	AWSSession    *whereView           `json:"awsSession,omitempty"`
 	Links         []linkView           `json:"links"`
+	Saved         outbound.AmountView  `json:"savedAtMost"`
+	Prices        []outbound.PriceView `json:"prices"`
 	History       []tellingView        `json:"history"`
 	Chain         string               `json:"chain"`
 	Next          string               `json:"next,omitempty"`
@@ -289,11 +291,12 @@ const fatesShown = 500
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 func (c *call) story(s app.Story) storyView {
+	cost := outbound.Cost(c.app.Cost(s.Session))
 	v := storyView{
 		Line: c.line(s.Session), Session: outbound.Session(s.Session), Survives: survives(c.app.Survives(s.Session)), OnSignOut: onSignOut(s),
 		Grounds: []groundView{}, Limits: []limitView{}, WhereDuration: c.whereDuration(), AWSSession: c.awsSession(s.Session),
 		Extension: extensionView{Possible: s.Extension.Possible, Until: written(s.Extension.Until), Reason: s.Extension.Reason},
-		Links:     c.links(s.Session.Run), History: []tellingView{}, Chain: "intact", Next: s.Next,
+		Links:     c.links(s.Session.Run), Saved: cost.Saved, Prices: cost.Prices, History: []tellingView{}, Chain: "intact", Next: s.Next,
 	}
 	if !s.Extension.Possible {
 		v.Extension.Remedy = app.Restart

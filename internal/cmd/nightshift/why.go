@@ -110,6 +110,12 @@ func (t *terminal) state(out io.Writer, s client.Story, now time.Time) {
 		fact("progress", fmt.Sprintf("%s is %.0f %% done, at %s", p.Of, 100*p.Fraction, instant(p.At)))
 	}
 	fact("cost", costText(l.Cost))
+	if s.Saved.USD != nil {
+		fact("saved", "at most "+because(s.Saved)+" by its stop")
+	}
+	for _, p := range s.Prices {
+		fact("price", fmt.Sprintf("%g USD an hour of %s (%s, %s), as of %s: %s", p.USD, p.Item, p.Service, p.Region, p.Date, p.Source))
+	}
 }
 
 // grounds are why a session may run, and what limits it.

@@ -28,6 +28,7 @@ export function draw(story, id, query, again, me) {
     acts(story, id, admin, again),
     h('div', { class: 'columns', 'data-key': 'columns' }, grounds(story), limits(story)),
     links(story),
+    prices(story),
     history(story, again),
   ];
 }
@@ -38,6 +39,7 @@ function answer(story, admin) {
     l.status === 'ACTIVE' ? [admin ? 'Does it survive a sign-out?' : 'Will my run survive my sign-out?', { yes: mark('good', 'yes', 'yes'), no: mark('bad', 'no', 'no'), unknown: mark('warn', 'alert', 'it is not known') }[story.survivesSignOut], w.plain(story.onSignOut)] : null,
     [l.status === 'ACTIVE' ? 'Until when?' : 'The end', end(l)],
     c && ['Cost so far', w.amount(c.soFar), [c.hourly?.usd !== undefined ? w.usd(c.hourly.usd) + ' an hour' : c.hourly?.unknown, c.toDeadline?.usd !== undefined && '; ' + w.usd(c.toDeadline.usd) + ' if it runs to its end', c.note && c.hourly?.usd !== undefined && '; ' + c.note].filter(Boolean).join('')],
+    story.savedAtMost.usd !== undefined ? ['Saved by its stop, at most', w.usd(story.savedAtMost.usd)] : null,
     l.confirmed && l.latenessSeconds !== undefined ? ['Stopped within', w.lasting(l.latenessSeconds * 1000), 'from when the cause was known; 15 min are promised'] : null,
   ]);
 }
@@ -127,9 +129,16 @@ function grounds(story) {
     story.line.why.map((t) => h('p', { class: 'note' }, w.plain(t))), h('p', { class: 'note' }, 'Frozen when the session was opened, ', w.time(story.line.openedAt), ', under version ' + story.session.policy.version + ' of the policy.'));
 }
 
+/** limitsOf are the limits with the idle one, which moves with the work. */
+function limitsOf(story) {
+  const l = story.line, idle = l.idleDue && { source: 'idle', text: 'the policy’s, from when the last statement finished', at: l.idleDue, decides: !l.deadline || l.idleDue < l.deadline };
+  return idle ? [...story.limits.map((x) => ({ ...x, decides: x.decides && !idle.decides })), idle] : story.limits;
+}
+
 function limits(story) {
+  const list = limitsOf(story);
   return h('section', { class: 'panel', 'aria-labelledby': 'limits' }, h('h2', { id: 'limits' }, 'What limits it'),
-    story.limits.length ? h('ul', { class: 'plainlist' }, story.limits.map((x) => h('li', {}, h('span', {}, w.sources[x.source] ?? x.source, h('span', { class: 'note' }, x.text)),
+    list.length ? h('ul', { class: 'plainlist' }, list.map((x) => h('li', {}, h('span', {}, w.sources[x.source] ?? x.source, h('span', { class: 'note' }, x.text)),
       h('span', { class: 'num' }, x.at ? w.time(x.at) : h('span', { class: 'quiet' }, 'not begun'), x.decides && mark('accent', 'clock', 'decides')))))
       : h('p', { class: 'quiet' }, 'No limit is known: it ends when its work is done, or when it is stopped.'),
     h('p', { class: 'note' }, story.whereDuration.text.replace(/ \(https:[^)]*\)/, ''), ' ', away(story.whereDuration.console, 'Open IAM Identity Center')));
@@ -139,6 +148,11 @@ function links(story) {
   const list = story.links ?? [];
   return list.length > 0 && h('section', { 'data-key': 'links', 'aria-labelledby': 'links' }, h('h2', { id: 'links' }, 'Logs and Spark'),
     h('ul', { class: 'links' }, list.map((x) => h('li', {}, away(x.url, x.name), x.note && h('span', { class: 'note' }, x.note)))));
+}
+
+function prices(story) {
+  return story.prices.length > 0 && h('details', { 'data-key': 'prices' }, h('summary', {}, 'What its cost was counted by'),
+    h('ul', {}, story.prices.map((p) => h('li', {}, p.item + ' (' + p.service + ', ' + p.region + '): $' + p.usdPerHour + ' an hour, as of ' + p.date, h('span', { class: 'note' }, p.source)))));
 }
 
 const changes = (t) => t.decided !== 'nothing changes for the run';

@@ -13,7 +13,7 @@ export const engine = (line) => (engines[line.engine] ?? line.engine) + (kinds[l
 
 export const sources = {
   'background-duration': 'background duration', 'interactive-session': 'interactive session', 'max-runtime': 'the run’s own limit',
-  'engine-limit': 'AWS’s limit', 'tenant-limit': 'tenant limit', none: 'no limit',
+  'engine-limit': 'AWS’s limit', 'tenant-limit': 'tenant limit', none: 'no limit', idle: 'idle limit',
 };
 
 const modes = { background: ['accent', 'moon'], interactive: ['plain', 'screen'], role: ['plain', 'key'], unknown: ['warn', 'unknown'] };
