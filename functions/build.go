@@ -130,6 +130,7 @@ func appOf(ctx context.Context, function string, c config.Config, now func() tim
 		Book:        book(c),
 		Users:       id,
 		Names:       names(id),
+		IsID:        app.IsUserID,
 
 		IdentityStore: c.IdentityStoreID,
 		Sessions:      sessions,
