@@ -321,6 +321,7 @@ func TestPage(t *testing.T) {
 		play func(*stagehand)
 	}{
 		{"S8.1 an administrator finds, filters, revokes by preview, watches it end and proves it", playRevoke},
+		{"done when: somebody new finds why a run is alive, revokes, watches and proves, from an empty page on", playNewcomer},
 		{"S8.3 what if: a sign-out, a date, a policy", playWhatIf},
 		{"S8.2 a user sees their own, extends and stops", playUser},
 		{"S1.4 the policy refuses 14 minutes and 91 days and says the range", playPolicy},
@@ -385,6 +386,31 @@ func playRevoke(h *stagehand) {
 	h.open("session/"+ids["chloe0"], "")
 	h.sees("a stop was requested")
 	h.sees("The chain of records is intact")
+}
+
+func playNewcomer(h *stagehand) {
+	h.open("now", "Now")
+	h.sees("nightshift up --example begins with some runs")
+	h.must(h.system.Example())
+	h.pass(2 * time.Minute)
+	h.sees("u-chloe")
+	h.click("a", "vc7n1ghtsh1ft")
+	h.sees("Does it survive a sign-out?")
+	h.sees("background sessions outlive a sign-out")
+	h.sees("the run outlives its user's sign-out (S1.1)")
+	h.click("a", "Now")
+	h.click("a", "u-chloe")
+	h.click("a", "Revoke these 2…")
+	h.sees("Nothing has been done yet.")
+	h.click("button", "Revoke 2 sessions")
+	h.sees("of 2 runs seen stopped")
+	for range 30 {
+		h.pass(10 * time.Second)
+	}
+	h.sees("done: all are seen stopped")
+	h.click("a", "See the proof")
+	h.sees("2 stops, 2 on time")
+	h.sees("Verified: nothing was changed, dropped, reordered or invented")
 }
 
 func playWhatIf(h *stagehand) {
