@@ -82,7 +82,8 @@ func (a *App) BeginMove(ctx context.Context, m MoveAsked) (Moving, error) {
 	if m.Session == "" {
 		return a.takeOver(ctx, m)
 	}
-	s, err := a.Store.Session(ctx, m.Session)
+	since := a.Now()
+	s, err := a.upToDate(ctx, m.Session)
 	if fault.Is(err, fault.NotFound) {
 		return Moving{}, fault.New(op, fault.Denied, &Refusal{Reason: "there is no session " + m.Session, Remedy: "Name the session of a notebook that runs."})
 	}
@@ -112,10 +113,26 @@ func (a *App) BeginMove(ctx context.Context, m MoveAsked) (Moving, error) {
 			return false, err
 		}
 		n.Endpoint, n.Place = s.Run.Endpoint, p.Place
-		n.Move = Move{ID: m.Execution, Session: s.ID, From: p.Cluster, Alone: m.Alone || p.Alone, Before: p.Alone, Since: a.Now(), Why: m.Why}
+		n.Move = Move{ID: m.Execution, Session: s.ID, From: p.Cluster, Alone: m.Alone || p.Alone, Before: p.Alone, Since: since, Why: m.Why}
 		return true, nil
 	})
 	return moving(n, s.User), err
+}
+
+// upToDate is a session that has been told what is known of its user: what comes
+// after that, the session that follows it hears (reach).
+func (a *App) upToDate(ctx context.Context, id string) (session.Session, error) {
+	s, err := a.Store.Session(ctx, id)
+	if err != nil || s.Status != session.Active {
+		return s, err
+	}
+	u, err := a.Store.User(ctx, s.User)
+	for _, f := range u.Pending {
+		if err == nil && (f.Run == (workload.Ref{}) || f.Run == s.Run.Ref()) {
+			s, err = a.Apply(ctx, id, f)
+		}
+	}
+	return s, err
 }
 
 // movable is the engine's request of a session's run, where that can be started
@@ -361,6 +378,47 @@ func (a *App) left(ctx context.Context, n Notebook) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// reach is what reaches a session that follows an ended one: where a move opens it,
+// also what is dated in the life of the sessions before it and they were not told in
+// time (S2.10). Where nobody moves the notebook now, somebody starts it again, and
+// earlier facts are not about that.
+func (a *App) reach(ctx context.Context, old session.Session) (session.Reach, error) {
+	if old.Run.Engine != workload.EMRNotebook {
+		return session.Reach{}, nil
+	}
+	for s, n := old, 0; n < successorsMax; n++ {
+		if notebook, moved := strings.CutPrefix(s.End.Evidence, moveEvidence("")); moved {
+			return a.reachOfMove(ctx, notebook, old)
+		}
+		if s.Previous == "" {
+			break
+		}
+		var err error
+		if s, err = a.Store.Session(ctx, s.Previous); err != nil {
+			return session.Reach{}, err
+		}
+	}
+	return session.Reach{}, nil
+}
+
+func (a *App) reachOfMove(ctx context.Context, notebook string, old session.Session) (session.Reach, error) {
+	n, err := a.Store.Notebook(ctx, notebook)
+	if err != nil || n.Move.ID == "" {
+		return session.Reach{}, err
+	}
+	newest, err := a.newest(ctx, n.Move.Session)
+	if err != nil || newest.ID != old.ID {
+		return session.Reach{}, err
+	}
+	first, err := a.Store.Session(ctx, n.Move.Session)
+	// Told is a little early: a fact is known before it is written, by another clock.
+	r := session.Reach{From: first.OpenedAt, Told: n.Move.Since.Add(-clockSkew)}
+	if !first.Reach.From.IsZero() {
+		r.From = first.Reach.From // it was moved before
+	}
+	return r, err
 }
 
 // keepFrom keeps room where a notebook was, for the way back. The hold of its

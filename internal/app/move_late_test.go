@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // S2.10, S5.1: a revoke ends what was opened before its own time, however late it
 // arrives: also while the notebook is between two sessions.
 func TestS5_1ALateRevokeStopsAMove(t *testing.T) {
-	for _, when := range []string{"before the move", "after the stop was seen"} {
+	for _, when := range []string{"before the move", "after the stop was seen", "told once it runs there", "told once it runs where it was"} {
 		t.Run(when, func(t *testing.T) {
 			w, m := notebooks(t)
 			s := m.run(t, churn("j-1"))
@@ -43,6 +44,25 @@ func TestS5_1ALateRevokeStopsAMove(t *testing.T) {
 				if _, ended := stop(); !ended {
 					t.Error("S2.10 the notebook of a revoked user goes on to the next cluster")
 				}
+			case "told once it runs there", "told once it runs where it was":
+				late = w.fact(session.RevokeBackground, "u-ana", "e-3") // dated between two sessions
+				w.pass(time.Minute)
+				moved := m.start(t, b.Notebook)
+				if when == "told once it runs where it was" {
+					w.pass(time.Minute)
+					w.engine.of(w.get(moved.Session)).o.State = workload.Failed
+					w.pass(5 * time.Minute)
+					w.must(moved.Session, session.Ended, session.CauseFailed)
+					if over, ended, err := w.app.StopMove(t.Context(), "arn:move:1", b.Notebook, "j-2", true); !over || ended || err != nil {
+						t.Fatal(over, ended, err)
+					}
+					moved = m.start(t, b.Notebook)
+				}
+				w.pass(time.Minute)
+				w.must(moved.Session, session.Active, "")
+				w.say(late)
+				w.pass(5 * time.Minute)
+				w.must(moved.Session, session.Ended, session.CauseBackgroundRevoked)
 			case "after the stop was seen":
 				w.say(w.fact(session.RevokeBackground, "u-ana", "e-2"))
 				w.pass(time.Minute)
@@ -83,4 +103,86 @@ func TestS5_1TheWayBackStaysOpen(t *testing.T) {
 	if !fault.Is(err, fault.Invalid) {
 		t.Errorf("S5.1 another has taken, for itself, the cluster that the notebook may have to go back to: %v", err)
 	}
+}
+
+// start starts the notebook where its move is at, and opens the session.
+func (m *movers) start(t *testing.T, notebook string) app.MoveStart {
+	t.Helper()
+	moved, err := m.w.app.StartMove(t.Context(), "arn:move:1", notebook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.open(t)
+	return moved
+}
+
+// S2.10, S5.1: what the first session was told and outlived, and what is dated before
+// it, does not reach the one that the move opens, whatever its mode; nor does
+// anything of before reach a session that a person starts once the move is over.
+func TestS5_1AMoveCarriesNoMoreThanItMust(t *testing.T) {
+	for _, when := range []string{"outlived", "before the first", "started again by hand"} {
+		t.Run(when, func(t *testing.T) {
+			w, m := notebooks(t)
+			old := w.fact(session.SignOut, "u-ana", "e-0")
+			w.pass(time.Minute)
+			s := m.run(t, churn("j-1"))
+			w.pass(3 * time.Minute)
+			out := w.fact(session.SignOut, "u-ana", "e-1")
+			if when == "outlived" {
+				w.say(out)
+			}
+			w.pass(10 * time.Minute)
+			w.identity.facts[ofNotebooks] = classic // what is opened now is interactive
+			b, err := w.app.BeginMove(t.Context(), app.MoveAsked{Execution: "arn:move:1", Session: s.ID, To: "j-2"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if _, _, err := w.app.StopMove(t.Context(), "arn:move:1", b.Notebook, "j-2", false); err != nil {
+					t.Fatal(err)
+				}
+				w.pass(5 * time.Minute)
+			}
+			if when == "started again by hand" {
+				if _, err := w.app.EndMove(t.Context(), "arn:move:1", b.Notebook, app.Stopped); err != nil {
+					t.Fatal(err)
+				}
+				w.say(w.fact(session.SignOut, "u-ana", "e-2")) // and signs in again
+				w.pass(time.Minute)
+				next, err := w.app.OpenSession(t.Context(), app.OpenRequest{Execution: "arn:execution:by-hand", User: "u-ana", Previous: s.ID, Run: workload.Run{Engine: workload.EMRNotebook, Endpoint: ofNotebooks}})
+				if err != nil || next.Reach != (session.Reach{}) || next.Status != session.Active {
+					t.Errorf("S2.10 %+v %v", next, err)
+				}
+				return
+			}
+			moved := m.start(t, b.Notebook)
+			if when == "before the first" {
+				w.say(old)
+			}
+			w.pass(5 * time.Minute)
+			next := w.must(moved.Session, session.Active, "")
+			if next.Mode != session.Interactive || !next.Reach.From.Equal(s.OpenedAt) {
+				t.Errorf("S2.10 %+v", next)
+			}
+		})
+	}
+}
+
+// S2.10, S5.1: what is written of a user and has not reached the session yet is told
+// to it before a move is begun.
+func TestS5_1WhatIsPendingComesBeforeAMove(t *testing.T) {
+	w, m := notebooks(t)
+	s := m.run(t, churn("j-1"))
+	w.pass(3 * time.Minute)
+	w.app.Store = &hooked{Store: w.store, ofUser: func() error { return fault.New("list", fault.Throttled, errDown) }}
+	if err := w.app.Handle(t.Context(), w.fact(session.RevokeBackground, "u-ana", "e-1")); err == nil {
+		t.Fatal("it was fanned out")
+	}
+	w.pass(10 * time.Minute)
+	w.must(s.ID, session.Active, "")
+	_, err := w.app.BeginMove(t.Context(), app.MoveAsked{Execution: "arn:move:1", Session: s.ID, To: "j-2"})
+	if !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "is ENDING") {
+		t.Errorf("S2.10 a revoked notebook is moved: %v", err)
+	}
+	w.must(s.ID, session.Ending, session.CauseBackgroundRevoked)
 }

@@ -62,13 +62,6 @@ func (a *App) admit(ctx context.Context, n *Notebook, s session.Session, p Place
 		if newest.ID != s.ID {
 			return fault.Newf(op, fault.Invalid, "notebook %s is being moved from %s (%s): start it when that is over", n.Place, n.Move.From, n.Move.ID)
 		}
-		gone, err := a.left(ctx, *n)
-		if err != nil {
-			return err
-		}
-		if gone && s.ID != n.Move.Session {
-			return fault.Newf(op, fault.Invalid, "the user of notebook %s left while it was moved", n.Place)
-		}
 	}
 	ids := make([]string, len(n.Runs))
 	for i, r := range n.Runs {

@@ -37,7 +37,11 @@ func (a *App) OpenSession(ctx context.Context, r OpenRequest) (session.Session, 
 		return session.Session{}, err
 	}
 	if r.Previous != "" {
-		if err := a.follows(ctx, r, o.ID); err != nil {
+		old, err := a.follows(ctx, r, o.ID)
+		if err != nil {
+			return s, err
+		}
+		if o.Reach, err = a.reach(ctx, old); err != nil {
 			return s, err
 		}
 	}

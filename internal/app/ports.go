@@ -115,7 +115,7 @@ type Store interface {
 	// Conflict where the version was not the one decided on, or another session
 	// claimed the run first. Invalid where a frozen field differs from the
 	// stored one (ID, User, Origin, OpenedAt, RecordedAt, Policy, Facts,
-	// Interactive): that is a defect of ours, not a race.
+	// Interactive, Reach): that is a defect of ours, not a race.
 	Commit(ctx context.Context, c Commit) error
 	// History reads a session's entries after a version, oldest first, strongly.
 	// more says whether there are further ones.

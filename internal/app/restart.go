@@ -255,19 +255,19 @@ func (a *App) executionOf(ctx context.Context, s session.Session) (string, error
 	return entries[0].Event.Evidence, nil
 }
 
-// follows records that a session about to be opened follows another (S4.4).
-// Invalid: it cannot.
-func (a *App) follows(ctx context.Context, r OpenRequest, id string) error {
+// follows records that a session about to be opened follows another, which it
+// answers (S4.4). Invalid: it cannot.
+func (a *App) follows(ctx context.Context, r OpenRequest, id string) (session.Session, error) {
 	const op = "open session"
 	old, err := a.Store.Session(ctx, r.Previous)
 	if err != nil && !fault.Is(err, fault.NotFound) {
-		return err
+		return old, err
 	}
 	if err != nil || old.User != r.User || old.Run.Engine != r.Run.Engine || old.Run.Endpoint != r.Run.Endpoint {
-		return fault.Newf(op, fault.Invalid, "restartOf: there is no session %q of this user, engine and endpoint", r.Previous)
+		return old, fault.Newf(op, fault.Invalid, "restartOf: there is no session %q of this user, engine and endpoint", r.Previous)
 	}
 	if old.Status != session.Ended {
-		return fault.Newf(op, fault.Invalid, "restartOf: session %s has not ended", old.ID)
+		return old, fault.Newf(op, fault.Invalid, "restartOf: session %s has not ended", old.ID)
 	}
 	var other string
 	var looked error
@@ -285,9 +285,9 @@ func (a *App) follows(ctx context.Context, r OpenRequest, id string) error {
 		return u, true
 	})
 	if other != "" {
-		return fault.Newf(op, fault.Invalid, "restartOf: session %s has been started again, as %s", old.ID, other)
+		return old, fault.Newf(op, fault.Invalid, "restartOf: session %s has been started again, as %s", old.ID, other)
 	}
-	return errors.Join(err, looked)
+	return old, errors.Join(err, looked)
 }
 
 // begin starts the run of a session. A pipeline's that follows another goes on

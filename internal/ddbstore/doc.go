@@ -69,6 +69,11 @@ type interactiveDoc struct {
 	ExpiresAt time.Time `json:"expiresAt,omitzero"`
 }
 
+type reachDoc struct {
+	From time.Time `json:"from,omitzero"`
+	Told time.Time `json:"told,omitzero"`
+}
+
 type limitDoc struct {
 	At     time.Time      `json:"at,omitzero"`
 	Source session.Source `json:"source,omitzero"`
@@ -108,6 +113,7 @@ type sessionDoc struct {
 	Policy          policyDoc      `json:"policy,omitzero"`
 	Facts           factsDoc       `json:"facts,omitzero"`
 	Interactive     interactiveDoc `json:"interactive,omitzero"`
+	Reach           reachDoc       `json:"reach,omitzero"`
 	Why             []string       `json:"why,omitzero"`
 	Own             limitDoc       `json:"own,omitzero"`
 	Deadline        time.Time      `json:"deadline,omitzero"`
@@ -137,7 +143,7 @@ func sessionToDoc(s session.Session) sessionDoc {
 	return sessionDoc{
 		ID: s.ID, Version: s.Version, User: s.User, Run: runDoc(s.Run), Status: s.Status, Mode: s.Mode,
 		Origin: s.Origin, Previous: s.Previous, OpenedAt: s.OpenedAt, RecordedAt: s.RecordedAt,
-		Policy: policyDoc(s.Policy), Facts: factsDoc(s.Facts), Interactive: interactiveDoc(s.Interactive), Why: s.Why,
+		Policy: policyDoc(s.Policy), Facts: factsDoc(s.Facts), Interactive: interactiveDoc(s.Interactive), Reach: reachDoc(s.Reach), Why: s.Why,
 		Own: limitDoc(s.Own), Deadline: s.Deadline, DeadlineSource: s.DeadlineSource, Extended: s.Extended,
 		RunningSince: s.RunningSince, Activity: activityDoc(s.Activity),
 		UserStatusAt: s.UserStatusAt, UserEnabledAt: s.UserEnabledAt, InteractiveGone: s.InteractiveGone, TokenAt: s.TokenAt,
@@ -151,7 +157,7 @@ func (d sessionDoc) session() session.Session {
 	return session.Session{
 		ID: d.ID, Version: d.Version, User: d.User, Run: workload.Run(d.Run), Status: d.Status, Mode: d.Mode,
 		Origin: d.Origin, Previous: d.Previous, OpenedAt: d.OpenedAt, RecordedAt: d.RecordedAt,
-		Policy: session.Policy(d.Policy), Facts: session.Facts(d.Facts), Interactive: session.InteractiveSession(d.Interactive), Why: d.Why,
+		Policy: session.Policy(d.Policy), Facts: session.Facts(d.Facts), Interactive: session.InteractiveSession(d.Interactive), Reach: session.Reach(d.Reach), Why: d.Why,
 		Own: session.Limit(d.Own), Deadline: d.Deadline, DeadlineSource: d.DeadlineSource, Extended: d.Extended,
 		RunningSince: d.RunningSince, Activity: session.Activity(d.Activity),
 		UserStatusAt: d.UserStatusAt, UserEnabledAt: d.UserEnabledAt, InteractiveGone: d.InteractiveGone, TokenAt: d.TokenAt,
@@ -380,6 +386,7 @@ type frozenDoc struct {
 	Policy      policyDoc      `json:"policy,omitzero"`
 	Facts       factsDoc       `json:"facts,omitzero"`
 	Interactive interactiveDoc `json:"interactive,omitzero"`
+	Reach       reachDoc       `json:"reach,omitzero"`
 }
 
 // frozenOf takes times as moments: in another time zone they are the same.
@@ -387,6 +394,7 @@ func frozenOf(s session.Session) frozenDoc {
 	f := frozenDoc{
 		ID: s.ID, User: s.User, Origin: s.Origin, OpenedAt: instant(s.OpenedAt), RecordedAt: instant(s.RecordedAt),
 		Policy: policyDoc(s.Policy), Facts: factsDoc(s.Facts), Interactive: interactiveDoc(s.Interactive),
+		Reach: reachDoc{instant(s.Reach.From), instant(s.Reach.Told)},
 	}
 	f.Policy.ChangedAt = instant(f.Policy.ChangedAt)
 	f.Interactive.ExpiresAt = instant(f.Interactive.ExpiresAt)
@@ -412,6 +420,8 @@ func (f frozenDoc) thawed(o frozenDoc) string {
 		return "Facts"
 	case f.Interactive != o.Interactive:
 		return "Interactive"
+	case f.Reach != o.Reach:
+		return "Reach"
 	}
 	return ""
 }

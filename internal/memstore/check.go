@@ -77,6 +77,8 @@ func thawed(a, b session.Session) string {
 		return "Facts"
 	case interactiveOf(a.Interactive) != interactiveOf(b.Interactive):
 		return "Interactive"
+	case !a.Reach.From.Equal(b.Reach.From) || !a.Reach.Told.Equal(b.Reach.Told):
+		return "Reach"
 	}
 	return ""
 }

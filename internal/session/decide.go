@@ -196,8 +196,14 @@ func (st *step) apply() {
 
 const beforeOpening = "it happened before the session was opened"
 
-// early says that the event's own time is before the opening (S2.11).
-func (st *step) early() bool { return st.e.At.Before(st.s.OpenedAt) }
+// early says that the event's own time is before the opening (S2.11), or before that
+// of the first session where a move opened this one: the session before had ended
+// when the event became known, and could not decide on it (S2.10).
+func (st *step) early() bool {
+	r := st.s.Reach
+	reaches := !r.From.IsZero() && (st.e.Known.IsZero() || !st.e.Known.Before(r.Told))
+	return st.e.At.Before(st.s.OpenedAt) && (!reaches || st.e.At.Before(r.From))
+}
 
 // elsewhere says that the event names another interactive session, in the same
 // source's words (S2.10, S2.13).

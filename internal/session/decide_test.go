@@ -471,3 +471,38 @@ func TestStuck(t *testing.T) {
 		}
 	})
 }
+
+// S2.10, S5.1: what happened in the life of the sessions before, and was not known
+// while they lived, reaches the session that a move opens; nothing else of before does.
+func TestReach(t *testing.T) {
+	t.Parallel()
+	first, told := after(-3*time.Hour), after(-time.Hour)
+	moved := func(o *Opening) { interactiveOpening(o); o.Reach = Reach{From: first, Told: told} }
+	for _, c := range []struct {
+		name      string
+		at, known time.Time
+		plain     bool // no move opened it
+		ends      bool
+	}{
+		{"dated before the move, known after it", after(-2 * time.Hour), after(time.Minute), false, true},
+		{"dated at the first opening", first, after(time.Minute), false, true},
+		{"dated before the first opening", first.Add(-1), after(time.Minute), false, false},
+		{"known to the session before", after(-2 * time.Hour), told.Add(-1), false, false},
+		{"known from the move on", after(-2 * time.Hour), told, false, true},
+		{"dated after the opening", after(time.Minute), after(time.Minute), false, true},
+		{"no move", after(-2 * time.Hour), after(time.Minute), true, false},
+		{"no move, dated after the opening", after(time.Minute), after(time.Minute), true, true},
+	} {
+		for _, kind := range []Kind{SignOut, RevokeInteractive, NotebookClosed} {
+			opening := moved
+			if c.plain {
+				opening = interactiveOpening
+			}
+			s := openAs(t, opening)
+			e := Event{ID: "e-1", Kind: kind, At: c.at, Known: c.known, User: "u-ana"}
+			if d := apply(s, e); (d.Next.Status == Ending) != c.ends {
+				t.Errorf("S2.10 %s, %s: %s, %q", kind, c.name, d.Next.Status, d.Ignored)
+			}
+		}
+	}
+}

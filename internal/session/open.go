@@ -16,6 +16,7 @@ type Opening struct {
 	Interactive InteractiveSession
 	Facts       Facts
 	Previous    string
+	Reach       Reach // of one that a move opens
 	// Left is when the user signed out, or was revoked, so shortly before an adopted
 	// run was first seen that it may have been begun before that: nobody knows, so it
 	// ends nothing, and an alert says so (S1.10). Zero: nothing of the kind.
@@ -38,7 +39,7 @@ func Open(o Opening, p Policy, u UserFacts, now time.Time) Decision {
 	frozen.CostAlert = 0
 	st := &step{p: p, now: now, s: Session{
 		ID: o.ID, User: o.User, Run: o.Run, Status: Active, Mode: mode, Origin: o.Origin, Previous: o.Previous,
-		OpenedAt: o.At, RecordedAt: now, Policy: frozen, Facts: facts, Interactive: o.Interactive,
+		OpenedAt: o.At, RecordedAt: now, Policy: frozen, Facts: facts, Interactive: o.Interactive, Reach: o.Reach,
 		Why: append(why, reason), Own: own, DeadlineSource: SourceNone,
 	}}
 	st.s = st.s.withDeadline(now)

@@ -109,6 +109,14 @@ func (i InteractiveSession) sameSource(o InteractiveSession) bool {
 	return i.Source != "" && i.Source == o.Source && i.ID != "" && o.ID != ""
 }
 
+// Reach says that facts dated before a session's opening reach it: the work that it
+// ties was at work before, in the session that a move ended (S5.1). The zero value:
+// they do not (S2.10).
+type Reach struct {
+	From time.Time // the opening of the first session that the work was tied to
+	Told time.Time // what became known before this, the session before decided on
+}
+
 // Facts are what a session's mode was decided from; frozen at opening (S1.6).
 // For engines other than Livy the facts of an EMR cluster are not read.
 type Facts struct {
@@ -169,6 +177,7 @@ type Session struct {
 	Policy      Policy
 	Facts       Facts
 	Interactive InteractiveSession
+	Reach       Reach
 	Why         []string // reasons for mode and deadline, for people
 
 	Own            Limit     // the limit of the session's mode: background or interactive

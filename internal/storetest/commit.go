@@ -85,6 +85,7 @@ func frozenFields(t *testing.T, s suite) {
 		"RecordedAt":  func(x *session.Session) { x.RecordedAt = x.RecordedAt.Add(1) },
 		"Policy":      func(x *session.Session) { x.Policy.TenantLimit++ },
 		"Facts":       func(x *session.Session) { x.Facts.ReleaseLabel = "emr-7.12.0" },
+		"Reach":       func(x *session.Session) { x.Reach.From = x.OpenedAt.Add(-1) },
 		"Interactive": func(x *session.Session) { x.Interactive.ExpiresAt = x.Interactive.ExpiresAt.Add(1) },
 	}
 	o := opening(t, "s")

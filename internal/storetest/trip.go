@@ -158,7 +158,7 @@ func everySessionField(t *testing.T, s suite) {
 	second := filled[session.Session](t, f) // all other values, but for what is frozen
 	second.ID, second.Version, second.User, second.Origin = first.ID, 2, first.User, first.Origin
 	second.OpenedAt, second.RecordedAt = first.OpenedAt, first.RecordedAt
-	second.Policy, second.Facts, second.Interactive = first.Policy, first.Facts, first.Interactive
+	second.Policy, second.Facts, second.Interactive, second.Reach = first.Policy, first.Facts, first.Interactive, first.Reach
 	s.mustCommit(t, app.Commit{Next: second, Entry: entry(t, second, app.Entry{})})
 	wantEqual(t, "the committed session", must[session.Session](t)(s.Store.Session(s.ctx, first.ID)), second)
 	s.Settle()
