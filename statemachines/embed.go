@@ -55,13 +55,15 @@ const (
 	describeEMRCluster   = "arn:aws:states:::aws-sdk:emr:describeCluster"
 	createEMRCluster     = "arn:aws:states:::aws-sdk:emr:runJobFlow"
 	terminateEMRClusters = "arn:aws:states:::aws-sdk:emr:terminateJobFlows"
+	listEMRClusters      = "arn:aws:states:::aws-sdk:emr:listClusters"
+	listBootstrapActions = "arn:aws:states:::aws-sdk:emr:listBootstrapActions"
 	describeSubnets      = "arn:aws:states:::aws-sdk:ec2:describeSubnets"
 )
 
 // Integrations lists the resources of AWS services that the machines use besides
 // Lambda's and Step Functions' own.
 func Integrations() []string {
-	return []string{createCluster, deleteCluster, describeCluster, startJobRun, describeEMRCluster, createEMRCluster, terminateEMRClusters, describeSubnets}
+	return []string{createCluster, deleteCluster, describeCluster, startJobRun, describeEMRCluster, createEMRCluster, terminateEMRClusters, listEMRClusters, listBootstrapActions, describeSubnets}
 }
 
 // The errors of our functions that the machines tell apart: the names of the Go

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +38,20 @@ type Keeper interface {
 // than a move may take between its stop and its start. It ends with the move.
 const moveHold = 3 * time.Hour
 
+// AlertMoveGivenUp is the name of the alert about a move that died as often as it is
+// taken up again.
+const AlertMoveGivenUp = "move-given-up"
+
+// A move whose execution died is taken up again at once, then after two minutes, and
+// so on twice as long up to an hour, resumesMax times: most of a day. Then it is given
+// up, and the user and administrators are told: what failed so often stays so until a
+// person mends it.
+const (
+	resumesMax  = 24
+	resumeAfter = time.Minute
+	resumeLast  = time.Hour
+)
+
 // NoticeMoved is the name of the notice that tells what became of a move.
 const NoticeMoved = "moved"
 
@@ -47,6 +62,7 @@ const (
 	Stopped = "stopped" // it could be started nowhere
 	Ended   = "ended"   // it ended for a reason of its own, so that nothing was started
 	Stayed  = "stayed"  // nothing of it was touched
+	GivenUp = "given-up"
 )
 
 // MoveAsked is what somebody wants of a move.
@@ -69,10 +85,11 @@ type Moving struct {
 	Endpoint string
 	From, To string // clusters
 	Back     bool
+	Made     string // name of the cluster that was asked for; "" where none was
 }
 
 func moving(n Notebook, user string) Moving {
-	return Moving{Notebook: n.ID, Place: n.Place, Session: n.Move.Session, User: user, Endpoint: n.Endpoint, From: n.Move.From, To: n.Move.To, Back: n.Move.Back}
+	return Moving{Notebook: n.ID, Place: n.Place, Session: n.Move.Session, User: user, Endpoint: n.Endpoint, From: n.Move.From, To: n.Move.To, Back: n.Move.Back, Made: n.Move.Made}
 }
 
 // BeginMove claims a notebook for a move, or takes over one whose execution died:
@@ -226,6 +243,43 @@ func (a *App) own(ctx context.Context, execution, notebook string) (Notebook, er
 
 func overtakenMove(n Notebook) error {
 	return fault.Newf("move notebook", fault.Denied, "the move was taken over, or is over: it is now execution %q's", n.Move.ID)
+}
+
+// MakeForMove records that a cluster is about to be made for a move, before it is
+// asked for: RunJobFlow's answer may be lost, and the name that is answered finds the
+// cluster then. note says what that cluster has not of the old one.
+func (a *App) MakeForMove(ctx context.Context, execution, notebook, note string) (name string, err error) {
+	n, err := a.changeNotebook(ctx, notebook, func(n *Notebook) (bool, error) {
+		if n.Move.ID != execution {
+			return false, overtakenMove(*n)
+		}
+		n.Move.Made = "nightshift-" + n.ID + "-" + digest("cluster", n.ID, n.Move.Since.UTC().Format(time.RFC3339Nano))[:8]
+		n.Move.Note = note
+		return true, nil
+	})
+	return n.Move.Made, err
+}
+
+// Unused says whether a cluster that a move has made may be ended: nobody else's
+// notebook is on it, and by this none comes there any more. Where cluster is "", it is
+// the one of listed, which are ids by names, that has the name that was asked for; ""
+// where none has.
+func (a *App) Unused(ctx context.Context, execution, notebook, cluster string, listed map[string]string) (string, bool, error) {
+	n, err := a.own(ctx, execution, notebook)
+	if err != nil {
+		return "", false, err
+	}
+	if cluster == "" && n.Move.Made != "" {
+		cluster = listed[n.Move.Made]
+	}
+	if cluster == "" || cluster == n.Move.From {
+		return "", false, nil
+	}
+	err = a.occupy(ctx, n.Endpoint, cluster, Hold{By: n.Move.Session, For: n.ID, Alone: true, Until: a.Now().Add(moveHold)})
+	if fault.Is(err, fault.Invalid) {
+		return cluster, false, nil
+	}
+	return cluster, err == nil, err
 }
 
 // newest is the session that a session was followed by last, or itself.
@@ -516,12 +570,16 @@ func (a *App) EndMove(ctx context.Context, execution, notebook, outcome string) 
 		return "", err
 	}
 	text = a.moveText(ctx, n, first, last, outcome)
+	say := Announcement{ID: digest("move", execution), Kind: "notice", At: a.Now(), Session: last, Effect: session.Effect{Kind: session.Notice, Reason: NoticeMoved, Text: text}}
 	if outcome != Stayed {
-		err := a.Announcer.Announce(ctx, Announcement{ID: digest("move", execution), Kind: "notice", At: a.Now(), Session: last,
-			Effect: session.Effect{Kind: session.Notice, Reason: NoticeMoved, Text: text}})
-		if err != nil {
-			return "", err
-		}
+		err = a.Announcer.Announce(ctx, say)
+	}
+	if outcome == GivenUp && err == nil {
+		say.ID, say.Kind, say.Effect = digest("move given up", execution), "alert", session.Effect{Kind: session.Alert, Reason: AlertMoveGivenUp, Text: text}
+		err = a.Announcer.Announce(ctx, say)
+	}
+	if err != nil {
+		return "", err
 	}
 	for _, cluster := range []string{n.Move.From, n.Move.To} {
 		if cluster == "" {
@@ -559,11 +617,22 @@ func (a *App) moveText(ctx context.Context, n Notebook, first, last session.Sess
 		fmt.Fprintf(&b, "was being moved from cluster %s and is not started again: %s.", n.Move.From, endedFor(n, last))
 	case Stayed:
 		return b.String() + "was not touched: it runs where it ran, on cluster " + n.Move.From + "."
+	case GivenUp:
+		fmt.Fprintf(&b, "was to be moved from cluster %s, and the execution that moves it has died %d times: the move is given up. %s", n.Move.From, n.Move.Tries, whatIs(last))
+		if n.Move.Made != "" {
+			fmt.Fprintf(&b, " A cluster %s may have been made for it; it ends by itself after an hour without work.", n.Move.Made)
+		}
+		if last.ID == first.ID && last.Status == session.Active {
+			return b.String()
+		}
 	default:
 		fmt.Fprintf(&b, "was stopped to be moved from cluster %s to %s, and could be started on neither: it runs nowhere. Start it again through run.", n.Move.From, n.Move.To)
 	}
 	if n.Move.Why != "" {
 		b.WriteString(" It was moved because: " + n.Move.Why + ".")
+	}
+	if n.Move.Note != "" && outcome == Moved {
+		b.WriteString(" " + n.Move.Note)
 	}
 	b.WriteString(" What was moved is the notebook's execution: the state of its kernel (variables, loaded data) is lost")
 	if first.Run.ID == "" {
@@ -578,6 +647,18 @@ func (a *App) moveText(ctx context.Context, n Notebook, first, last session.Sess
 		b.WriteString("; the execution said no place to keep the executed notebook at (OutputNotebookS3Location).")
 	}
 	return b.String()
+}
+
+// whatIs says how a notebook is whose move nobody goes on with.
+func whatIs(s session.Session) string {
+	switch s.Status {
+	case session.Active:
+		return "It runs under session " + s.ID + "."
+	case session.Ending:
+		return "Its run, of session " + s.ID + ", is being stopped; once it is over, start it again through run."
+	case session.Ended:
+	}
+	return "It runs nowhere. Start it again through run."
 }
 
 // endedFor says why a run that was being moved is started nowhere.
@@ -600,7 +681,7 @@ func (a *App) kept(ctx context.Context, run workload.Run) (string, error) {
 }
 
 // sweepMoves takes moves up again whose executions died. The name of the execution
-// that does is made of the one that died, so that two sweeps start one.
+// that does is made of how often that was done before, so that two sweeps start one.
 func (a *App) sweepMoves(ctx context.Context) error {
 	if a.Moves == nil {
 		return nil
@@ -623,19 +704,40 @@ func (a *App) sweepMoves(ctx context.Context) error {
 	}
 }
 
+// resume takes a move up whose execution died, not too often, and lets go of it in the
+// end.
 func (a *App) resume(ctx context.Context, n Notebook) error {
-	live, err := a.Moves.Live(ctx, n.Move.ID)
-	if err != nil || live {
-		return err
+	wait := min(resumeLast, resumeAfter<<min(n.Move.Tries, 10))
+	if n.Move.Tries > 0 && a.Now().Before(n.Move.Tried.Add(wait)) {
+		return nil
 	}
-	_, err = a.Moves.Run(ctx, "resume-"+digest(n.ID, n.Move.ID), fmt.Appendf(nil, `{"resume":%q}`, n.ID))
-	if fault.Is(err, fault.Conflict) {
-		// That one died too before it took the move over. A name is taken for 90 days, so
-		// the next is of the hour.
-		_, err = a.Moves.Run(ctx, "resume-"+digest(n.ID, n.Move.ID, a.Now().UTC().Truncate(time.Hour).String()), fmt.Appendf(nil, `{"resume":%q}`, n.ID))
-		if fault.Is(err, fault.Conflict) {
-			return nil
+	// A name is taken for 90 days: a try that died before it took the move over counts.
+	try := func(tries int) string {
+		return "resume-" + digest(n.ID, n.Move.Session, n.Move.Since.UTC().Format(time.RFC3339Nano), strconv.Itoa(tries))
+	}
+	movers := []string{n.Move.ID}
+	if n.Move.Tries > 0 {
+		movers = append(movers, a.Moves.Execution(try(n.Move.Tries-1)))
+	}
+	for _, mover := range movers {
+		if live, err := a.Moves.Live(ctx, mover); err != nil || live {
+			return err
 		}
 	}
+	if n.Move.Tries >= resumesMax {
+		_, err := a.EndMove(ctx, n.Move.ID, n.ID, GivenUp)
+		return err
+	}
+	_, err := a.Moves.Run(ctx, try(n.Move.Tries), fmt.Appendf(nil, `{"resume":%q}`, n.ID))
+	if err != nil && !fault.Is(err, fault.Conflict) {
+		return err
+	}
+	_, err = a.changeNotebook(ctx, n.ID, func(now *Notebook) (bool, error) {
+		same := now.Move.Tries == n.Move.Tries && now.Move.Since.Equal(n.Move.Since)
+		if same {
+			now.Move.Tries, now.Move.Tried = now.Move.Tries+1, a.Now()
+		}
+		return same, nil
+	})
 	return err
 }

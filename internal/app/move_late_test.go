@@ -186,3 +186,115 @@ func TestS5_1WhatIsPendingComesBeforeAMove(t *testing.T) {
 	}
 	w.must(s.ID, session.Ending, session.CauseBackgroundRevoked)
 }
+
+// S5.1: a move that dies each time it is taken up is taken up ever more seldom, and
+// given up in the end: the notebook is let go of, its user and administrators are told.
+func TestS5_1AMoveThatAlwaysDiesIsGivenUp(t *testing.T) {
+	for _, stopped := range []bool{false, true} {
+		w, m := notebooks(t)
+		s := m.run(t, churn("j-1"))
+		w.pass(3 * time.Minute)
+		b, err := w.app.BeginMove(t.Context(), app.MoveAsked{Execution: "arn:move:1", Session: s.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := w.app.MakeForMove(t.Context(), "arn:move:1", b.Notebook, "It is like j-1.")
+		if err != nil || !strings.HasPrefix(made, "nightshift-"+b.Notebook+"-") {
+			t.Fatal(made, err)
+		}
+		if stopped {
+			if _, _, err := w.app.StopMove(t.Context(), "arn:move:1", b.Notebook, "j-2", false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.dead["arn:move:1"] = true
+		began, tries := w.now, []time.Duration{}
+		for w.now.Sub(began) < 48*time.Hour {
+			w.pass(time.Minute)
+			for len(tries) < len(m.started) {
+				m.dead[m.Execution(m.started[len(tries)])] = true
+				tries = append(tries, w.now.Sub(began))
+			}
+		}
+		if len(tries) != 24 || tries[0] > 2*time.Minute || tries[1]-tries[0] < 2*time.Minute || tries[5]-tries[4] < 30*time.Minute || tries[23] < 17*time.Hour || tries[23] > 24*time.Hour {
+			t.Errorf("S5.1 taken up %d times: %v", len(tries), tries)
+		}
+		if n, err := w.store.Notebook(t.Context(), b.Notebook); err != nil || n.Move != (app.Move{}) {
+			t.Errorf("S5.1 still claimed: %+v %v", n.Move, err)
+		}
+		want := map[bool]string{
+			false: "has died 24 times: the move is given up. It runs under session " + s.ID + ". A cluster " + made + " may have been made for it",
+			true:  "has died 24 times: the move is given up. It runs nowhere. Start it again through run.",
+		}[stopped]
+		for _, kind := range []string{"notice", "alert"} {
+			told := 0
+			for _, a := range w.says.said {
+				if a.Kind == kind && strings.Contains(a.Effect.Text, want) {
+					told++
+				}
+			}
+			if told != 1 {
+				t.Errorf("S5.1 %d %ss say %q", told, kind, want)
+			}
+		}
+		if !stopped {
+			w.must(s.ID, session.Active, "")
+		}
+	}
+}
+
+// S2.5, S5.1: of clusters, only that is ended which the move has made and nobody else
+// uses; and nobody comes there once it is to be ended.
+func TestS5_1OnlyItsOwnUnusedClusterIsEnded(t *testing.T) {
+	w, m := notebooks(t)
+	s := m.run(t, churn("j-1"))
+	w.pass(3 * time.Minute)
+	b, err := w.app.BeginMove(t.Context(), app.MoveAsked{Execution: "arn:move:1", Session: s.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unused := func(cluster string, listed map[string]string) (string, bool) {
+		t.Helper()
+		id, is, err := w.app.Unused(t.Context(), "arn:move:1", b.Notebook, cluster, listed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id, is
+	}
+	if id, is := unused("", map[string]string{"": "j-7", "nightshift-" + b.Notebook: "j-8"}); id != "" || is {
+		t.Error("S5.1 it has made none", id, is)
+	}
+	made, err := w.app.MakeForMove(t.Context(), "arn:move:1", b.Notebook, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, is := unused("", map[string]string{"nightshift-" + b.Notebook: "j-8"}); id != "" || is {
+		t.Error("S5.1 another move's", id, is)
+	}
+	if id, is := unused("j-1", nil); is {
+		t.Error("S5.1 where it runs", id, is)
+	}
+	place := func(place string) error {
+		other := w.open("u-bob", workload.Run{Engine: workload.EMRNotebook, Endpoint: ofNotebooks})
+		return w.app.Placed(t.Context(), other, notebookSpec{Place: place, Cluster: "j-9"}.bytes())
+	}
+	if err := place("e-2/a.ipynb"); err != nil {
+		t.Fatal(err)
+	}
+	if id, is := unused("j-9", nil); id != "j-9" || is {
+		t.Error("S2.5 another's notebook is on it", id, is)
+	}
+	if id, is := unused("", map[string]string{made: "j-10"}); id != "j-10" || !is {
+		t.Error("S5.1 nobody is on it", id, is)
+	}
+	if id, is := unused("", map[string]string{made: "j-10"}); id != "j-10" || !is {
+		t.Error("S5.1 asked again", id, is)
+	}
+	other := w.open("u-bob", workload.Run{Engine: workload.EMRNotebook, Endpoint: ofNotebooks})
+	if err := w.app.Placed(t.Context(), other, notebookSpec{Place: "e-3/a.ipynb", Cluster: "j-10"}.bytes()); !fault.Is(err, fault.Invalid) {
+		t.Errorf("S2.5 a notebook comes to a cluster that is to be ended: %v", err)
+	}
+	if _, _, err := w.app.Unused(t.Context(), "arn:move:2", b.Notebook, "j-10", nil); !fault.Is(err, fault.Denied) {
+		t.Errorf("S5.1 an execution that does not move it: %v", err)
+	}
+}

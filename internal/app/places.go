@@ -54,6 +54,10 @@ type Move struct {
 	Before  bool   // it shared the old one with no other
 	Since   time.Time
 	Why     string
+	Made    string    // name of the cluster that was asked for; "" where none was
+	Note    string    // what of the old cluster that one has not; a sentence
+	Tries   int       // how often it was taken up again
+	Tried   time.Time // when last
 }
 
 // Ledger is who has reserved of one scarce thing.

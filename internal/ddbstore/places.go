@@ -45,6 +45,10 @@ type moveDoc struct {
 	Before  bool      `json:"before,omitzero"`
 	Since   time.Time `json:"since,omitzero"`
 	Why     string    `json:"why,omitzero"`
+	Made    string    `json:"made,omitzero"`
+	Note    string    `json:"note,omitzero"`
+	Tries   int       `json:"tries,omitzero"`
+	Tried   time.Time `json:"tried,omitzero"`
 }
 
 type ledgerDoc struct {

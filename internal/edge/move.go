@@ -13,7 +13,7 @@ import (
 // MoveInput is what the machine move-notebook gives to its function: a step, and
 // what that step takes.
 type MoveInput struct {
-	Step      string          `json:"step"`      // begin, design, judge, stop, start, look, end
+	Step      string          `json:"step"`      // begin, design, judge, stop, start, look, discard, end
 	Execution string          `json:"execution"` // ARN
 	Input     json.RawMessage `json:"input"`     // of the execution; move-notebook.input.schema.json
 	Notebook  string          `json:"notebook"`
@@ -21,11 +21,17 @@ type MoveInput struct {
 	Back      bool            `json:"back"` // it goes back to where it was
 	Started   MoveStarted     `json:"started"`
 	Outcome   string          `json:"outcome"`
-	// Source, Target and Subnets are EMR's and EC2's answers about the clusters.
+	Cluster   string          `json:"cluster"` // that was made for the move; "": one of those listed, by its name
+	Listed    []Listed        `json:"listed"`
+	// Source, Actions, Target and Subnets are EMR's and EC2's answers about the clusters.
 	Source  json.RawMessage `json:"source"`
+	Actions json.RawMessage `json:"actions"`
 	Target  json.RawMessage `json:"target"`
 	Subnets json.RawMessage `json:"subnets"`
 }
+
+// Listed is a cluster of EMR's list.
+type Listed struct{ Id, Name string }
 
 // MoveStarted is what start answers, and what look is given.
 type MoveStarted struct {
@@ -38,8 +44,9 @@ type MoveStarted struct {
 // what is known of clusters.
 type Moves struct {
 	Parse func(execution string, input []byte) (app.MoveAsked, error)
-	// Like makes EMR's request for a cluster like another.
-	Like func(source []byte, notebook string, asked []byte) (map[string]any, error)
+	// Like makes EMR's request, but for the name, for a cluster like another, and says
+	// what of that is not copied.
+	Like func(source, actions []byte, notebook string, asked []byte) (request map[string]any, note string, err error)
 	// Judge says whether a notebook can move from one to the other.
 	Judge func(source, target, subnets []byte) (state, reason string, err error)
 }
@@ -68,14 +75,19 @@ func (m Moves) step(ctx context.Context, a *app.App, in MoveInput) (map[string]a
 		if to == "" {
 			to = asked.To
 		}
-		return map[string]any{"notebook": b.Notebook, "from": b.From, "to": to, "back": b.Back}, err
+		return map[string]any{"notebook": b.Notebook, "from": b.From, "to": to, "back": b.Back, "made": b.Made}, err
 	case "design":
 		asked, err := m.Parse(in.Execution, in.Input)
 		if err != nil {
 			return nil, err
 		}
-		request, err := m.Like(in.Source, in.Notebook, asked.New)
-		return map[string]any{"request": request}, invalid("design a cluster", err)
+		request, note, err := m.Like(in.Source, in.Actions, in.Notebook, asked.New)
+		if err != nil {
+			return nil, invalid("design a cluster", err)
+		}
+		name, err := a.MakeForMove(ctx, in.Execution, in.Notebook, note)
+		request["Name"] = name
+		return map[string]any{"request": request, "made": name}, err
 	case "judge":
 		state, reason, err := m.Judge(in.Source, in.Target, in.Subnets)
 		return map[string]any{"state": state, "reason": reason}, invalid("judge a cluster", err)
@@ -88,6 +100,13 @@ func (m Moves) step(ctx context.Context, a *app.App, in MoveInput) (map[string]a
 	case "look":
 		state, why, err := a.LookMove(ctx, app.MoveStart(in.Started))
 		return map[string]any{"state": state, "why": why}, err
+	case "discard":
+		listed := map[string]string{}
+		for _, c := range in.Listed {
+			listed[c.Name] = c.Id
+		}
+		cluster, unused, err := a.Unused(ctx, in.Execution, in.Notebook, in.Cluster, listed)
+		return map[string]any{"cluster": cluster, "unused": unused}, err
 	case "end":
 		text, err := a.EndMove(ctx, in.Execution, in.Notebook, in.Outcome)
 		return map[string]any{"text": text}, err

@@ -28,6 +28,8 @@ const (
 	describeEMRCluster   = "aws-sdk:emr:describeCluster"
 	createEMRCluster     = "aws-sdk:emr:runJobFlow"
 	terminateEMRClusters = "aws-sdk:emr:terminateJobFlows"
+	listEMRClusters      = "aws-sdk:emr:listClusters"
+	listBootstrapActions = "aws-sdk:emr:listBootstrapActions"
 	describeSubnets      = "aws-sdk:ec2:describeSubnets"
 
 	// How the names of a service's errors begin.
@@ -55,6 +57,10 @@ func (v services) Call(ctx context.Context, resource string, arguments map[strin
 		return requested(ctx, onEC2, arguments, v.s.clusters.RunJobFlow)
 	case terminateEMRClusters:
 		return requested(ctx, onEC2, arguments, v.s.clusters.TerminateJobFlows)
+	case listEMRClusters:
+		return requested(ctx, onEC2, arguments, v.s.clusters.ListClusters)
+	case listBootstrapActions:
+		return requested(ctx, onEC2, arguments, v.s.clusters.ListBootstrapActions)
 	case describeSubnets:
 		return requested(ctx, ofEC2, arguments, v.s.network.DescribeSubnets)
 	}

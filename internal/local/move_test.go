@@ -157,7 +157,7 @@ func TestS5_1MoveToANewCluster(t *testing.T) {
 	m.pass(4 * time.Minute)
 	m.on2(t, 1) // it runs on while the cluster starts
 	m.pass(16 * time.Minute)
-	if got := squeezed(outcome(e)); got != "SUCCEEDED Begin Resumed LookFrom Target Design Create Look Subnets Judge Ready Starting Look Subnets Judge Ready Stop Stopped Grace Stop Stopped Start Started Follow Arrived End Outcome Moved" {
+	if got := squeezed(outcome(e)); got != "SUCCEEDED Begin Resumed LookFrom Target Actions Design Create Look Subnets Judge Ready Starting Look Subnets Judge Ready Stop Stopped Grace Stop Stopped Start Started Follow Arrived End Outcome Moved" {
 		_, cause := e.Failure()
 		t.Fatalf("%s %s", got, cause)
 	}
@@ -220,18 +220,18 @@ func TestS5_1MoveRefused(t *testing.T) {
 		{"the cluster where it is", `"to":{"cluster":"` + local.NotebookCluster + `"}`, nil, "FAILED Begin Rejected InvalidInput", "already"},
 		{"networks cannot be read", toSecond, func(m *moved) { m.s.EC2.Refuse("DescribeSubnets", 403, "UnauthorizedOperation") }, looked + "Subnets Discard End Outcome Refused MoveRefused", "authorized"},
 		{"no new cluster is made", `"to":{"newCluster":{"instanceType":"m5.xlarge"}}`, func(m *moved) { m.s.Notebooks.RefuseClusters(true, false) },
-			"FAILED Begin Resumed LookFrom Target Design Create End Outcome Refused MoveRefused", "service role"},
+			"FAILED Begin Resumed LookFrom Target Actions Design Create Discard Find Unused Spare Find Unused Spare End Outcome Refused MoveRefused", "service role"},
 		{"the new cluster fails to start", `"to":{"newCluster":{"instanceType":"m5.xlarge"}}`, func(m *moved) { m.s.Notebooks.RefuseClusters(false, true) },
-			"FAILED Begin Resumed LookFrom Target Design Create Look Subnets Judge Ready Starting Look Subnets Judge Ready Discard Terminate End Outcome Refused MoveRefused", "bootstrap action"},
+			"FAILED Begin Resumed LookFrom Target Actions Design Create Look Subnets Judge Ready Starting Look Subnets Judge Ready Discard Unused Spare Terminate End Outcome Refused MoveRefused", "bootstrap action"},
 		{"nothing to make a cluster like", `"to":{"newCluster":{}}`, nil, "FAILED Begin Rejected InvalidInput", "instanceType is missing"},
 		{"the target is another's alone", toSecond, func(m *moved) {
 			m.execute(statemachines.Run, "alone", strings.Replace(notebookInput("alone.ipynb", `,"Tags":[{"Key":"nightshift:alone","Value":"true"}]`), local.NotebookCluster, local.SecondCluster, 1))
 			m.pass(3 * time.Minute)
-		}, looked + "Subnets Judge Ready Stop Discard End Outcome Refused MoveRefused", "for itself"},
+		}, looked + "Subnets Judge Ready Stop Untouched Discard End Outcome Refused MoveRefused", "for itself"},
 		{"alone, where another is", toSecond + `,"alone":true`, func(m *moved) {
 			m.execute(statemachines.Run, "other", strings.Replace(notebookInput("other.ipynb", ""), local.NotebookCluster, local.SecondCluster, 1))
 			m.pass(3 * time.Minute)
-		}, looked + "Subnets Judge Ready Stop Discard End Outcome Refused MoveRefused", "a cluster of its own"},
+		}, looked + "Subnets Judge Ready Stop Untouched Discard End Outcome Refused MoveRefused", "a cluster of its own"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := openMoved(t)
@@ -358,6 +358,39 @@ func TestS5_1AMoveThatDiesGoesOn(t *testing.T) {
 	}
 	if died < 8 || ends[local.SecondCluster] < 8 {
 		t.Errorf("%d executions were killed, and the notebooks ended on %v: the test looked at too little", died, ends)
+	}
+}
+
+// S5.1: nor is a cluster left behind that an execution made before it was killed: where
+// the notebook does not run on it, it is ended long before it would end by itself.
+func TestS5_1AClusterThatWasMadeIsNotLeftBehind(t *testing.T) {
+	ended, kept := 0, 0
+	for after := 5 * time.Second; after <= 9*time.Minute; after += 45 * time.Second {
+		m := openMoved(t)
+		e := m.move("killed", `"to":{"newCluster":{"instanceType":"m5.xlarge"}}`)
+		m.pass(after)
+		_ = m.s.Abort(e.ARN()) // it may be over
+		m.pass(15 * time.Minute)
+		ids, asked := m.s.Notebooks.Made()
+		if len(ids) != 1 || !strings.Contains(string(asked[0]), `"Name":"nightshift-`+m.recorded()+"-") || !strings.Contains(string(asked[0]), "s3://bootstrap/background-sessions.sh") ||
+			!strings.Contains(string(asked[0]), "sg-0a1b2c3d4e5f6000d") {
+			t.Fatalf("S5.1 killed after %s: %d clusters were made: %s", after, len(ids), asked)
+		}
+		runs := m.notebook().Runs
+		on := runs[len(runs)-1].Cluster
+		m.on(on)
+		m.on2(t, 1)
+		switch state := m.s.Notebooks.State(ids[0]); {
+		case on == ids[0] && state == "RUNNING":
+			kept++
+		case on == local.NotebookCluster && state == "TERMINATED":
+			ended++
+		default:
+			t.Errorf("S5.1 killed after %s: the notebook runs on %s, and the cluster %s, which was made, is %s", after, on, ids[0], state)
+		}
+	}
+	if ended < 5 || kept < 3 {
+		t.Errorf("%d clusters were ended, %d kept: the test looked at too little", ended, kept)
 	}
 }
 

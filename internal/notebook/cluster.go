@@ -26,18 +26,15 @@ const (
 
 // cluster is what of DescribeCluster's answer is read.
 type cluster struct {
-	Id, ReleaseLabel, ServiceRole, SecurityConfiguration string
-	Status                                               struct {
+	Id, ReleaseLabel, ServiceRole string
+	Status                        struct {
 		State             string
 		StateChangeReason struct{ Message string }
 	}
 	Applications          []struct{ Name string }
-	Ec2InstanceAttributes struct {
-		Ec2SubnetId, IamInstanceProfile                                                         string
-		EmrManagedMasterSecurityGroup, EmrManagedSlaveSecurityGroup, ServiceAccessSecurityGroup string
-	}
-	Configurations json.RawMessage
-	Tags           []tag
+	Ec2InstanceAttributes struct{ Ec2SubnetId, IamInstanceProfile string }
+	KerberosAttributes    struct{ Realm string }
+	Tags                  []tag
 }
 
 type tag struct{ Key, Value string }
@@ -107,48 +104,93 @@ type group struct {
 	InstanceCount              int
 }
 
-// Like is the request (RunJobFlow) for a cluster like the one that a notebook
-// leaves: of its release, applications, roles, settings, network and tags, so
-// that who may use the one may use the other. wish is a New as JSON. One node is primary node and worker
-// at once. Bootstrap actions and steps are not in DescribeCluster's answer and are
-// not copied.
-func Like(source []byte, notebook string, wish []byte) (map[string]any, error) {
+// action is a bootstrap action of ListBootstrapActions' answer.
+type action struct {
+	Name, ScriptPath string
+	Args             []string
+}
+
+// What of DescribeCluster's answer a new cluster is given, under the same name in
+// RunJobFlow's request and in its Instances; and what of it is no setting, or is given
+// otherwise. Whatever else an answer holds is said to be left out.
+var (
+	given = []string{"LogUri", "LogEncryptionKmsKeyId", "SecurityConfiguration", "Configurations", "CustomAmiId", "OSReleaseLabel", "RepoUpgradeOnBoot",
+		"EbsRootVolumeSize", "EbsRootVolumeIops", "EbsRootVolumeThroughput", "ScaleDownBehavior", "StepConcurrencyLevel"}
+	givenThere = []string{"EmrManagedMasterSecurityGroup", "EmrManagedSlaveSecurityGroup", "ServiceAccessSecurityGroup",
+		"AdditionalMasterSecurityGroups", "AdditionalSlaveSecurityGroups", "Ec2KeyName"}
+	passed = []string{"Id", "Name", "ClusterArn", "Status", "ReleaseLabel", "ServiceRole", "Applications", "Tags", "Ec2InstanceAttributes", "MasterPublicDnsName",
+		"NormalizedInstanceHours", "AutoTerminate", "TerminationProtected", "UnhealthyNodeReplacement", "VisibleToAllUsers", "InstanceCollectionType", "RequestedAmiVersion", "RunningAmiVersion"}
+	passedThere = []string{"Ec2SubnetId", "RequestedEc2SubnetIds", "Ec2AvailabilityZone", "RequestedEc2AvailabilityZones", "IamInstanceProfile"}
+)
+
+// Like is the request (RunJobFlow), but for its name, for a cluster like the one that a
+// notebook leaves: of its release, applications, roles, settings, network, bootstrap
+// actions, logs and tags, so that who may use the one may use the other. actions is
+// ListBootstrapActions' answer, wish a New as JSON. One node is primary node and
+// worker at once. note says, as a sentence, what the new cluster is not given.
+func Like(source, actions []byte, notebook string, wish []byte) (request map[string]any, note string, err error) {
 	var c cluster
 	var asked New
-	if err := errors.Join(json.Unmarshal(source, &c), json.Unmarshal(wish, &asked)); err != nil {
-		return nil, err
+	var told struct {
+		BootstrapActions []action
+		Marker           string
+	}
+	var all, there map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(source, &c), json.Unmarshal(source, &all), json.Unmarshal(actions, &told), json.Unmarshal(wish, &asked)); err != nil {
+		return nil, "", err
 	}
 	at := c.Ec2InstanceAttributes
-	if at.Ec2SubnetId == "" || c.ServiceRole == "" || at.IamInstanceProfile == "" {
-		return nil, fmt.Errorf("cluster %s says no subnet, service role or instance profile", c.Id)
+	switch {
+	case at.Ec2SubnetId == "" || c.ServiceRole == "" || at.IamInstanceProfile == "":
+		return nil, "", fmt.Errorf("cluster %s says no subnet, service role or instance profile", c.Id)
+	case c.KerberosAttributes.Realm != "":
+		return nil, "", fmt.Errorf("cluster %s uses Kerberos, whose passwords EMR does not tell: make a cluster by hand, and name it", c.Id)
+	case told.Marker != "":
+		return nil, "", fmt.Errorf("cluster %s has more bootstrap actions than one answer tells: make a cluster by hand, and name it", c.Id)
+	}
+	if err := json.Unmarshal(all["Ec2InstanceAttributes"], &there); err != nil {
+		return nil, "", err
 	}
 	groups := []group{{"MASTER", asked.InstanceType, 1}}
 	if asked.Instances > 1 {
 		groups = append(groups, group{"CORE", asked.InstanceType, asked.Instances - 1})
 	}
 	instances := map[string]any{"KeepJobFlowAliveWhenNoSteps": true, "Ec2SubnetId": at.Ec2SubnetId, "InstanceGroups": groups}
-	give := func(into map[string]any, name, value string) {
-		if value != "" {
-			into[name] = value
-		}
-	}
-	give(instances, "EmrManagedMasterSecurityGroup", at.EmrManagedMasterSecurityGroup)
-	give(instances, "EmrManagedSlaveSecurityGroup", at.EmrManagedSlaveSecurityGroup)
-	give(instances, "ServiceAccessSecurityGroup", at.ServiceAccessSecurityGroup)
-	release := asked.ReleaseLabel
-	if release == "" {
-		release = c.ReleaseLabel
-	}
-	request := map[string]any{
-		"Name": "nightshift-" + notebook, "ReleaseLabel": release, "Applications": c.Applications, "ServiceRole": c.ServiceRole,
+	request = map[string]any{
+		"ReleaseLabel": c.ReleaseLabel, "Applications": c.Applications, "ServiceRole": c.ServiceRole,
 		"JobFlowRole": at.IamInstanceProfile, "Instances": instances,
 		"AutoTerminationPolicy": map[string]any{"IdleTimeout": int64(IdleLimit / time.Second)},
 		"Tags": append(slices.DeleteFunc(c.Tags, func(t tag) bool { return t.Key == TagNotebook || strings.HasPrefix(t.Key, "aws:") }),
 			tag{TagNotebook, notebook}),
 	}
-	give(request, "SecurityConfiguration", c.SecurityConfiguration)
-	if len(c.Configurations) > 0 {
-		request["Configurations"] = c.Configurations
+	settings := given
+	if asked.ReleaseLabel != "" && asked.ReleaseLabel != c.ReleaseLabel {
+		request["ReleaseLabel"] = asked.ReleaseLabel
+		settings = slices.DeleteFunc(slices.Clone(given), func(name string) bool { return name == "OSReleaseLabel" || name == "CustomAmiId" }) // of the old release
 	}
-	return request, nil
+	var boot []map[string]any
+	for _, a := range told.BootstrapActions {
+		boot = append(boot, map[string]any{"Name": a.Name, "ScriptBootstrapAction": map[string]any{"Path": a.ScriptPath, "Args": append([]string{}, a.Args...)}})
+	}
+	if len(boot) > 0 {
+		request["BootstrapActions"] = boot
+	}
+	left := append(give(request, all, settings, passed), give(instances, there, givenThere, passedThere)...)
+	return request, "The new cluster is like " + c.Id + ", but for what is not copied: " + strings.Join(append(left, "steps", "policies of scaling and of termination"), ", ") + ".", nil
+}
+
+// give copies the named settings, and answers the others that say something and are
+// not passed over.
+func give(into map[string]any, from map[string]json.RawMessage, given, passed []string) (left []string) {
+	for name, value := range from {
+		switch text := string(value); {
+		case slices.Contains([]string{"", "null", `""`, "[]", "{}", "0", "false"}, text):
+		case slices.Contains(given, name):
+			into[name] = value
+		case !slices.Contains(passed, name):
+			left = append(left, name)
+		}
+	}
+	slices.Sort(left)
+	return left
 }

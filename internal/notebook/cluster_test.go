@@ -8,7 +8,9 @@ import (
 
 const source = `{"Id":"j-1","ReleaseLabel":"emr-7.12.0","ServiceRole":"EMR_DefaultRole","SecurityConfiguration":"sc","Status":{"State":"RUNNING"},
 	"Applications":[{"Name":"Spark","Version":"3.5"},{"Name":"Livy"}],"Configurations":[{"Classification":"livy-conf","Properties":{"a":"b"}}],
-	"Ec2InstanceAttributes":{"Ec2SubnetId":"subnet-1","IamInstanceProfile":"EMR_EC2","EmrManagedMasterSecurityGroup":"sg-m","EmrManagedSlaveSecurityGroup":"sg-s","ServiceAccessSecurityGroup":"sg-a"},
+	"LogUri":"s3n://logs/emr/","CustomAmiId":"ami-1","OSReleaseLabel":"2023.1","EbsRootVolumeSize":30,"ScaleDownBehavior":"TERMINATE_AT_TASK_COMPLETION","RepoUpgradeOnBoot":"",
+	"SomethingNew":{"a":1},"MonitoringConfiguration":{"b":2},"NormalizedInstanceHours":7,"OutpostArn":null,"PlacementGroups":[],
+	"Ec2InstanceAttributes":{"Ec2SubnetId":"subnet-1","RequestedEc2SubnetIds":["subnet-1"],"Ec2KeyName":"key","AdditionalMasterSecurityGroups":["sg-1","sg-2"],"AdditionalSlaveSecurityGroups":["sg-3"],"IamInstanceProfile":"EMR_EC2","EmrManagedMasterSecurityGroup":"sg-m","EmrManagedSlaveSecurityGroup":"sg-s","ServiceAccessSecurityGroup":"sg-a"},
 	"Tags":[{"Key":"cost-center","Value":"risk"},{"Key":"aws:cloudformation:stack-name","Value":"x"},{"Key":"nightshift:notebook","Value":"n-0"}]}`
 
 func TestS5_1Judge(t *testing.T) {
@@ -47,28 +49,38 @@ func TestS5_1Judge(t *testing.T) {
 	}
 }
 
+const actions = `{"BootstrapActions":[{"Name":"background","ScriptPath":"s3://b/x.sh","Args":["--on","1"]},{"Name":"plain","ScriptPath":"s3://b/y.sh"}]}`
+
 func TestS5_1Like(t *testing.T) {
 	t.Parallel()
-	const common = `"Applications":[{"Name":"Spark"},{"Name":"Livy"}],"AutoTerminationPolicy":{"IdleTimeout":3600},"Configurations":[{"Classification":"livy-conf","Properties":{"a":"b"}}],` +
-		`"Instances":{"Ec2SubnetId":"subnet-1","EmrManagedMasterSecurityGroup":"sg-m","EmrManagedSlaveSecurityGroup":"sg-s","InstanceGroups":[{"InstanceRole":"MASTER","InstanceType":"m5.xlarge","InstanceCount":1}`
-	const rest = `],"KeepJobFlowAliveWhenNoSteps":true,"ServiceAccessSecurityGroup":"sg-a"},"JobFlowRole":"EMR_EC2","Name":"nightshift-n-1","ReleaseLabel":"`
-	const end = `","SecurityConfiguration":"sc","ServiceRole":"EMR_DefaultRole","Tags":[{"Key":"cost-center","Value":"risk"},{"Key":"nightshift:notebook","Value":"n-1"}]}`
+	const common = `"Applications":[{"Name":"Spark"},{"Name":"Livy"}],"AutoTerminationPolicy":{"IdleTimeout":3600},` +
+		`"BootstrapActions":[{"Name":"background","ScriptBootstrapAction":{"Args":["--on","1"],"Path":"s3://b/x.sh"}},{"Name":"plain","ScriptBootstrapAction":{"Args":[],"Path":"s3://b/y.sh"}}],` +
+		`"Configurations":[{"Classification":"livy-conf","Properties":{"a":"b"}}],`
+	const network = `"EbsRootVolumeSize":30,"Instances":{"AdditionalMasterSecurityGroups":["sg-1","sg-2"],"AdditionalSlaveSecurityGroups":["sg-3"],"Ec2KeyName":"key","Ec2SubnetId":"subnet-1",` +
+		`"EmrManagedMasterSecurityGroup":"sg-m","EmrManagedSlaveSecurityGroup":"sg-s","InstanceGroups":[{"InstanceRole":"MASTER","InstanceType":"m5.xlarge","InstanceCount":1}`
+	const rest = `],"KeepJobFlowAliveWhenNoSteps":true,"ServiceAccessSecurityGroup":"sg-a"},"JobFlowRole":"EMR_EC2","LogUri":"s3n://logs/emr/",`
+	const end = `","ScaleDownBehavior":"TERMINATE_AT_TASK_COMPLETION","SecurityConfiguration":"sc","ServiceRole":"EMR_DefaultRole","Tags":[{"Key":"cost-center","Value":"risk"},{"Key":"nightshift:notebook","Value":"n-1"}]}`
+	const note = "The new cluster is like j-1, but for what is not copied: MonitoringConfiguration, SomethingNew, steps, policies of scaling and of termination."
 	for want, asked := range map[string]string{
-		"{" + common + rest + "emr-7.12.0" + end: `{"instanceType":"m5.xlarge"}`,
-		"{" + common + `,{"InstanceRole":"CORE","InstanceType":"m5.xlarge","InstanceCount":2}` + rest + "emr-7.13.0" + end: `{"instanceType":"m5.xlarge","instances":3,"releaseLabel":"emr-7.13.0"}`,
+		"{" + common + `"CustomAmiId":"ami-1",` + network + rest + `"OSReleaseLabel":"2023.1","ReleaseLabel":"emr-7.12.0` + end:                      `{"instanceType":"m5.xlarge"}`,
+		"{" + common + network + `,{"InstanceRole":"CORE","InstanceType":"m5.xlarge","InstanceCount":2}` + rest + `"ReleaseLabel":"emr-7.13.0` + end: `{"instanceType":"m5.xlarge","instances":3,"releaseLabel":"emr-7.13.0"}`,
 	} {
-		got, err := Like([]byte(source), "n-1", []byte(asked))
+		got, told, err := Like([]byte(source), []byte(actions), "n-1", []byte(asked))
 		text, _ := json.Marshal(got)
 		if err != nil || string(text) != want {
 			t.Errorf("S5.1 %s: got %s, %v\nwant %s", asked, text, err, want)
 		}
+		if told != note && told != strings.Replace(note, "MonitoringConfiguration", "CustomAmiId, MonitoringConfiguration, OSReleaseLabel", 1) || (told == note) == strings.Contains(asked, "releaseLabel") {
+			t.Errorf("S5.1 %s is said to be %q", asked, told)
+		}
 	}
-	got, err := Like([]byte(`{"Id":"j-1","ServiceRole":"r","Ec2InstanceAttributes":{"Ec2SubnetId":"s","IamInstanceProfile":"p"}}`), "n-1", []byte(`{"instanceType":"m5.xlarge"}`))
-	if text, _ := json.Marshal(got); err != nil || strings.Contains(string(text), "Security") || strings.Contains(string(text), "Configurations") {
+	got, _, err := Like([]byte(`{"Id":"j-1","ServiceRole":"r","Ec2InstanceAttributes":{"Ec2SubnetId":"s","IamInstanceProfile":"p"}}`), []byte(`{}`), "n-1", []byte(`{"instanceType":"m5.xlarge"}`))
+	if text, _ := json.Marshal(got); err != nil || strings.Contains(string(text), "Security") || strings.Contains(string(text), "Configurations") || strings.Contains(string(text), "Bootstrap") {
 		t.Errorf("S5.1 what the old cluster has not is asked for: %s %v", text, err)
 	}
-	for _, bad := range []string{`x`, `{}`, `{"ServiceRole":"r","Ec2InstanceAttributes":{"Ec2SubnetId":"s"}}`} {
-		if got, err := Like([]byte(bad), "n-1", []byte(`{}`)); err == nil {
+	const plain = `{"Id":"j-1","ServiceRole":"r","Ec2InstanceAttributes":{"Ec2SubnetId":"s","IamInstanceProfile":"p"},"KerberosAttributes":{"Realm":"EC2.INTERNAL"}}`
+	for _, bad := range [][2]string{{`x`, `{}`}, {`{}`, `{}`}, {`{"ServiceRole":"r","Ec2InstanceAttributes":{"Ec2SubnetId":"s"}}`, `{}`}, {source, ``}, {source, `{"BootstrapActions":[],"Marker":"m"}`}, {plain, `{}`}} {
+		if got, _, err := Like([]byte(bad[0]), []byte(bad[1]), "n-1", []byte(`{}`)); err == nil {
 			t.Errorf("S5.1 a cluster like %s is %v", bad, got)
 		}
 	}

@@ -27,7 +27,7 @@ func notebooks(t *testing.T, s suite) {
 	name := func(n app.Notebook) string { return n.ID }
 	s.Settle()
 	wantSet(t, "moves of one that stays", everything(t, s.moves), name, nil)
-	n.Version, n.Move = 2, app.Move{ID: "m", Session: "s-1", From: "j-1", To: "j-2", Back: true, Alone: true, Before: true, Since: base, Why: "it is full"}
+	n.Version, n.Move = 2, app.Move{ID: "m", Session: "s-1", From: "j-1", To: "j-2", Back: true, Alone: true, Before: true, Since: base, Why: "it is full", Made: "nightshift-n", Note: "but for steps.", Tries: 3, Tried: base}
 	if err := put(n); err != nil {
 		t.Fatal(err)
 	}

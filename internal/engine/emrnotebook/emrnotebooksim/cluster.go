@@ -86,8 +86,10 @@ func (s *Sim) describeCluster(body []byte, now time.Time) (any, *refusal) {
 		"ReleaseLabel": cmp.Or(c.ReleaseLabel, "emr-7.12.0"), "TerminationProtected": false, "AutoTerminate": false,
 		"Status":       map[string]any{"State": state, "StateChangeReason": reason, "Timeline": times},
 		"Applications": applications, "ServiceRole": cmp.Or(c.made.in.ServiceRole, "EMR_DefaultRole_V2"), "Tags": append([]tag{}, c.made.in.Tags...),
-		"Ec2InstanceAttributes": map[string]string{"Ec2SubnetId": cmp.Or(c.Subnet, DefaultSubnet), "IamInstanceProfile": cmp.Or(c.made.in.JobFlowRole, "EMR_EC2_DefaultRole"),
-			"EmrManagedMasterSecurityGroup": "sg-0a1b2c3d4e5f6000a", "EmrManagedSlaveSecurityGroup": "sg-0a1b2c3d4e5f6000b", "ServiceAccessSecurityGroup": "sg-0a1b2c3d4e5f6000c"},
+		"LogUri": cmp.Or(c.made.in.LogUri, "s3n://logs/elasticmapreduce/"),
+		"Ec2InstanceAttributes": map[string]any{"Ec2SubnetId": cmp.Or(c.Subnet, DefaultSubnet), "IamInstanceProfile": cmp.Or(c.made.in.JobFlowRole, "EMR_EC2_DefaultRole"),
+			"EmrManagedMasterSecurityGroup": "sg-0a1b2c3d4e5f6000a", "EmrManagedSlaveSecurityGroup": "sg-0a1b2c3d4e5f6000b", "ServiceAccessSecurityGroup": "sg-0a1b2c3d4e5f6000c",
+			"AdditionalMasterSecurityGroups": []string{"sg-0a1b2c3d4e5f6000d"}},
 	}
 	if c.SecurityConfiguration != "" {
 		shown["SecurityConfiguration"] = c.SecurityConfiguration

@@ -1,9 +1,11 @@
 package emrnotebooksim
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -25,9 +27,16 @@ type made struct {
 
 // jobFlow is what of RunJobFlow's body the simulator looks at.
 type jobFlow struct {
-	Name, ReleaseLabel, ServiceRole, JobFlowRole, SecurityConfiguration string
-	Applications                                                        []struct{ Name string }
-	Instances                                                           struct {
+	Name, ReleaseLabel, ServiceRole, JobFlowRole, SecurityConfiguration, LogUri string
+	Applications                                                                []struct{ Name string }
+	BootstrapActions                                                            []struct {
+		Name                  string
+		ScriptBootstrapAction struct {
+			Path string
+			Args []string
+		}
+	}
+	Instances struct {
 		Ec2SubnetID    string `json:"Ec2SubnetId"`
 		InstanceGroups []struct {
 			InstanceRole, InstanceType string
@@ -56,6 +65,20 @@ func (s *Sim) Made() (ids []string, asked []json.RawMessage) {
 		}
 	}
 	return ids, asked
+}
+
+// State is a cluster's, as DescribeCluster tells it; "" where there is none.
+func (s *Sim) State(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	s.retire(now)
+	c, no := s.cluster(id)
+	if no != nil {
+		return ""
+	}
+	state, _ := s.state(c, now)
+	return state
 }
 
 func (s *Sim) runJobFlow(body []byte, now time.Time) (any, *refusal) {
@@ -100,6 +123,55 @@ func (s *Sim) terminateJobFlows(body []byte, now time.Time) (any, *refusal) {
 		}
 	}
 	return map[string]any{}, nil
+}
+
+// listClusters answers two clusters a page, so that whoever looks for one reads on.
+func (s *Sim) listClusters(body []byte, now time.Time) (any, *refusal) {
+	var in struct {
+		ClusterStates []string
+		Marker        string
+	}
+	if no := read(body, &in); no != nil {
+		return nil, no
+	}
+	first, err := strconv.Atoi(cmp.Or(in.Marker, "0"))
+	if err != nil {
+		return nil, invalid("Marker '%s' is not valid.", in.Marker)
+	}
+	found := []map[string]any{}
+	for _, c := range s.config.Clusters {
+		if state, reason := s.state(c, now); len(in.ClusterStates) == 0 || slices.Contains(in.ClusterStates, state) {
+			found = append(found, map[string]any{"Id": c.ID, "Name": cmp.Or(c.made.in.Name, c.ID), "ClusterArn": s.arn(c.ID), "Status": map[string]any{"State": state, "StateChangeReason": reason}})
+		}
+	}
+	first = min(first, len(found))
+	last := min(first+2, len(found))
+	answer := map[string]any{"Clusters": found[first:last]}
+	if last < len(found) {
+		answer["Marker"] = strconv.Itoa(last)
+	}
+	return answer, nil
+}
+
+func (s *Sim) listBootstrapActions(body []byte) (any, *refusal) {
+	var in struct {
+		ID string `json:"ClusterId"`
+	}
+	if no := read(body, &in); no != nil {
+		return nil, no
+	}
+	c, no := s.cluster(in.ID)
+	if no != nil {
+		return nil, no
+	}
+	told := []map[string]any{}
+	if c.made.at.IsZero() {
+		told = append(told, map[string]any{"Name": "background sessions", "ScriptPath": "s3://bootstrap/background-sessions.sh", "Args": []string{"--on"}})
+	}
+	for _, b := range c.made.in.BootstrapActions {
+		told = append(told, map[string]any{"Name": b.Name, "ScriptPath": b.ScriptBootstrapAction.Path, "Args": b.ScriptBootstrapAction.Args})
+	}
+	return map[string]any{"BootstrapActions": told}, nil
 }
 
 func (s *Sim) arn(cluster string) string {

@@ -34,6 +34,8 @@ const (
 	OpCredentials     = "GetClusterSessionCredentials"
 	OpRunJobFlow      = "RunJobFlow"
 	OpTerminate       = "TerminateJobFlows"
+	OpListClusters    = "ListClusters"
+	OpListActions     = "ListBootstrapActions"
 )
 
 // Rates are the service quotas of EMR where it publishes one: DescribeCluster's
@@ -43,7 +45,7 @@ const (
 func Rates() map[string]cadence.Rate {
 	usual := cadence.Rate{PerSecond: 0.5, Burst: 5}
 	return map[string]cadence.Rate{
-		OpStart: usual, OpStop: usual, OpDescribe: usual, OpList: usual, OpCredentials: usual, OpRunJobFlow: usual, OpTerminate: usual,
+		OpStart: usual, OpStop: usual, OpDescribe: usual, OpList: usual, OpCredentials: usual, OpRunJobFlow: usual, OpTerminate: usual, OpListClusters: usual, OpListActions: usual,
 		OpDescribeCluster: {PerSecond: 1, Burst: 10},
 		simrun.All:        {PerSecond: 200, Burst: 200},
 	}
@@ -146,6 +148,10 @@ func (s *Sim) operate(op string, body []byte, now time.Time) (any, *refusal) {
 		return s.runJobFlow(body, now)
 	case OpTerminate:
 		return s.terminateJobFlows(body, now)
+	case OpListClusters:
+		return s.listClusters(body, now)
+	case OpListActions:
+		return s.listBootstrapActions(body)
 	}
 	return nil, &refusal{"UnknownOperationException", "the simulator does not know the operation " + op}
 }
