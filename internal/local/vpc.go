@@ -41,8 +41,8 @@ func Network() network.Facts {
 			network.ACLRule{Number: 32767, Egress: egress, Protocol: "-1", CIDR: "0.0.0.0/0"})
 	}
 	return network.Facts{
-		Subnets: []network.Subnet{{ID: Subnets[0], VPC: vpcID, Zone: Region + "a", Free: 59}, {ID: Subnets[1], VPC: vpcID, Zone: Region + "b", Free: 59},
-			{ID: OtherSubnet, VPC: "vpc-0f9e8d7c6b5a40001", Zone: Region + "a", Free: 251}},
+		Subnets: []network.Subnet{{ID: Subnets[0], VPC: vpcID, Zone: Region + "a", Free: 59, CIDR: "10.64.0.0/26"}, {ID: Subnets[1], VPC: vpcID, Zone: Region + "b", Free: 59, CIDR: "10.64.0.64/26"},
+			{ID: OtherSubnet, VPC: "vpc-0f9e8d7c6b5a40001", Zone: Region + "a", Free: 251, CIDR: "10.65.0.0/24"}},
 		Groups:    []network.Group{{ID: SecurityGroup, VPC: vpcID, Ingress: []network.Rule{all}, Egress: []network.Rule{all, web}}},
 		VPCs:      []network.VPC{{ID: vpcID, DNSSupport: true, DNSHostname: true}},
 		Tables:    []network.Table{{ID: "rtb-0a1b2c3d4e5f60001", VPC: vpcID, Main: true}, {ID: "rtb-0a1b2c3d4e5f60002", VPC: vpcID, Subnets: Subnets, Routes: routes}},

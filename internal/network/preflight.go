@@ -34,11 +34,12 @@ type Job struct {
 // one that was read and is empty is not.
 type Facts struct {
 	Subnets   []Subnet
+	Others    []Subnet // where interface endpoints are, beside the job's own
 	Groups    []Group
 	VPCs      []VPC
 	Tables    []Table    // route tables of the subnets' VPCs
 	Endpoints []Endpoint // VPC endpoints there
-	ACLs      []ACL      // network ACLs of the subnets
+	ACLs      []ACL      // network ACLs of the subnets, and of those of the endpoints
 	// Planned are instances of jobs already admitted whose addresses may not be
 	// taken yet, over the same subnets; less than 0: nobody has counted them.
 	Planned int
@@ -50,7 +51,8 @@ type Facts struct {
 // Subnet is one subnet.
 type Subnet struct {
 	ID, VPC, Zone string
-	Free          int // AvailableIpAddressCount
+	Free          int    // AvailableIpAddressCount
+	CIDR          string // of IPv4; "" is unknown
 }
 
 // Group is a security group.
@@ -94,21 +96,7 @@ type Endpoint struct {
 	ID, VPC, Service string // com.amazonaws.eu-west-1.s3
 	Gateway          bool
 	Available        bool
-}
-
-// ACL is a network ACL; rules in the order of their numbers.
-type ACL struct {
-	ID      string
-	Subnets []string
-	Rules   []ACLRule
-}
-
-// ACLRule is one rule of a network ACL.
-type ACLRule struct {
-	Number           int
-	Egress, Allow    bool
-	Protocol, CIDR   string
-	PortFrom, PortTo int // 0, 0: all
+	Subnets          []string // of an interface endpoint
 }
 
 // Preflight checks what a job needs of its network, all at once (S6.1–S6.3). What
@@ -193,10 +181,14 @@ func oneVPC(j Job, f Facts) finding.Finding {
 		names = append(names, v+": "+strings.Join(ids, " "))
 	}
 	slices.Sort(names)
+	if len(vpcs) == 0 || vpcs[""] != nil {
+		return finding.Finding{Check: "one-vpc", Result: finding.Unknown, Where: strings.Join(slices.Concat(j.Subnets, j.Groups), " "),
+			What: "It cannot be told: of what the job names, nothing was found whose VPC is known.", Fix: "Name subnets and security groups that exist."}
+	}
 	if len(vpcs) > 1 {
 		return failed("one-vpc", "", "Subnets and security groups are in several VPCs ("+strings.Join(names, "; ")+").", "Name subnets and groups of one VPC.")
 	}
-	return ok("one-vpc", "", "All are in one VPC.")
+	return ok("one-vpc", "", "What was found is in one VPC: "+names[0]+".")
 }
 
 func missing(first bool, a, b string) string {
@@ -340,40 +332,6 @@ func (g Group) admitsOneOf(groups []string) bool {
 func (r Rule) https() bool {
 	to := len(r.CIDRs)+len(r.Lists)+len(r.Groups) > 0
 	return to && (r.Protocol == "-1" || r.Protocol == "tcp" && r.From <= 443 && r.To >= 443)
-}
-
-// acls looks for network ACLs that undo what groups and routes allow: answers
-// come back to high ports, so what goes out on 443 needs those let in.
-func acls(j Job, f Facts) []finding.Finding {
-	if f.ACLs == nil {
-		return []finding.Finding{f.unread("network-acl", "acls")}
-	}
-	var all []finding.Finding
-	for _, s := range f.used(j) {
-		i := slices.IndexFunc(f.ACLs, func(a ACL) bool { return slices.Contains(a.Subnets, s.ID) })
-		switch {
-		case i < 0:
-			all = append(all, f.unread("network-acl", "acls"))
-		case !f.ACLs[i].lets(true, 443) || !f.ACLs[i].lets(false, 49152):
-			all = append(all, failed("network-acl", s.ID, f.ACLs[i].ID+" does not let port 443 out and the answers to it in.",
-				"Allow TCP 443 out and TCP 1024–65535 in, or use the VPC's default network ACL."))
-		default:
-			all = append(all, ok("network-acl", s.ID, f.ACLs[i].ID+" lets port 443 out and the answers in."))
-		}
-	}
-	return all
-}
-
-// lets is whether the first rule about that port to anywhere allows it.
-func (a ACL) lets(out bool, port int) bool {
-	for _, r := range a.Rules {
-		about := r.Egress == out && r.CIDR == "0.0.0.0/0" && (r.Protocol == "-1" || r.Protocol == "6") &&
-			(r.PortTo == 0 || r.PortFrom <= port && port <= r.PortTo)
-		if about {
-			return r.Allow
-		}
-	}
-	return false
 }
 
 // Services judges whether a job reaches other services of AWS than S3 (S6.3): by

@@ -35,13 +35,14 @@ func good() network.Facts {
 		Endpoints: []network.Endpoint{{ID: "vpce-1", VPC: "vpc-1", Service: "com.amazonaws.eu-west-1.s3", Gateway: true, Available: true}},
 		ACLs: []network.ACL{{ID: "acl-1", Rules: []network.ACLRule{ // in no order
 			{Number: 32767, Protocol: "-1", CIDR: "0.0.0.0/0"}, {Number: 32767, Egress: true, Protocol: "-1", CIDR: "0.0.0.0/0"},
+			{Number: 90, Egress: true, Allow: true, Protocol: "-1", CIDR: "10.0.0.0/16"}, {Number: 90, Allow: true, Protocol: "-1", CIDR: "10.0.0.0/16"},
 			{Number: 100, Egress: true, Allow: true, Protocol: "6", CIDR: "0.0.0.0/0", PortFrom: 443, PortTo: 443},
 			{Number: 100, Allow: true, Protocol: "6", CIDR: "0.0.0.0/0", PortFrom: 1024, PortTo: 65535},
 		}}},
 	}
 	for i := 1; i <= 3; i++ {
 		id := fmt.Sprintf("subnet-%d", i)
-		f.Subnets = append(f.Subnets, network.Subnet{ID: id, VPC: "vpc-1", Zone: "eu-west-1a", Free: 10})
+		f.Subnets = append(f.Subnets, network.Subnet{ID: id, VPC: "vpc-1", Zone: "eu-west-1a", Free: 10, CIDR: fmt.Sprintf("10.0.%d.0/24", i)})
 		f.Tables = append(f.Tables, network.Table{ID: "rtb-" + id, VPC: "vpc-1", Subnets: []string{id},
 			Routes: []network.Route{{To: "10.0.0.0/16", Target: "local"}, {To: "0.0.0.0/0", Target: "nat-1"}, {To: "pl-1", Target: "vpce-1"}}})
 		f.ACLs[0].Subnets = append(f.ACLs[0].Subnets, id)
@@ -170,7 +171,7 @@ func TestS6_EachPlantedFaultIsFound(t *testing.T) {
 		{"host names are off", func(f *network.Facts) { f.VPCs[0].DNSHostname = false }, "[dns failure]"},
 		{"the group does not admit itself", func(f *network.Facts) { f.Groups[0].Ingress = nil }, "[group-admits-itself failure]"},
 		{"the group lets nothing out", func(f *network.Facts) { f.Groups[0].Egress = nil }, "[group-lets-out failure]"},
-		{"a network ACL undoes it", func(f *network.Facts) { f.ACLs[0].Rules[3].Number = 32768 }, "[network-acl failure network-acl failure network-acl failure]"},
+		{"a network ACL undoes it", func(f *network.Facts) { f.ACLs[0].Rules[5].Number = 32768 }, "[network-acl failure network-acl failure network-acl failure]"},
 		{"several at once", func(f *network.Facts) {
 			f.VPCs[0].DNSSupport = false
 			f.Groups[0].Ingress = nil
@@ -197,7 +198,7 @@ func TestS6_UnreadIsUnknown(t *testing.T) {
 		"DescribeRouteTables":    "[s3-route unknown]",
 		"DescribeVpcEndpoints":   "[s3-route unknown]",
 		"DescribeNetworkAcls":    "[network-acl unknown]",
-		"DescribeSubnets":        "[subnet-exists unknown one-vpc unknown free-addresses unknown s3-route unknown dns unknown]",
+		"DescribeSubnets":        "[subnet-exists unknown one-vpc unknown free-addresses unknown s3-route unknown dns unknown network-acl unknown]",
 	} {
 		t.Run(operation, func(t *testing.T) {
 			s := open(t)

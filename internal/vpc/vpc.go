@@ -45,7 +45,7 @@ type reading struct {
 // failure may pass and is answered, so that the whole is tried again.
 func Read(ctx context.Context, api API, j network.Job) (network.Facts, error) {
 	r := &reading{ctx: ctx, api: api, facts: network.Facts{Failed: map[string]string{}}}
-	for _, step := range []func(network.Job) error{r.subnets, r.groups, r.vpcs, r.tables, r.endpoints, r.acls} {
+	for _, step := range []func(network.Job) error{r.subnets, r.groups, r.vpcs, r.tables, r.endpoints, r.others, r.acls} {
 		if err := step(j); err != nil {
 			return network.Facts{}, err
 		}
@@ -109,16 +109,34 @@ func each[A, B any](items []A, put func(A) B) []B {
 	return all
 }
 
-func (r *reading) subnets(j network.Job) error {
-	return list(r, "subnets", &r.facts.Subnets, j.Subnets, func(f []types.Filter, token *string) ([]network.Subnet, *string, error) {
+func (r *reading) subnets(j network.Job) error { return r.subnetsInto(&r.facts.Subnets, j.Subnets) }
+
+func (r *reading) subnetsInto(into *[]network.Subnet, ids []string) error {
+	return list(r, "subnets", into, ids, func(f []types.Filter, token *string) ([]network.Subnet, *string, error) {
 		out, err := r.api.DescribeSubnets(r.ctx, &sdk.DescribeSubnetsInput{Filters: f, NextToken: token})
 		if err != nil {
 			return nil, nil, err
 		}
 		return each(out.Subnets, func(s types.Subnet) network.Subnet {
-			return network.Subnet{ID: aws.ToString(s.SubnetId), VPC: aws.ToString(s.VpcId), Zone: aws.ToString(s.AvailabilityZone), Free: int(aws.ToInt32(s.AvailableIpAddressCount))}
+			return network.Subnet{
+				ID: aws.ToString(s.SubnetId), VPC: aws.ToString(s.VpcId), Zone: aws.ToString(s.AvailabilityZone),
+				Free: int(aws.ToInt32(s.AvailableIpAddressCount)), CIDR: aws.ToString(s.CidrBlock),
+			}
 		}), out.NextToken, nil
 	}, "subnet-id")
+}
+
+// others are the subnets of interface endpoints that are not the job's.
+func (r *reading) others(j network.Job) error {
+	var ids []string
+	for _, e := range r.facts.Endpoints {
+		for _, id := range e.Subnets {
+			if !slices.Contains(j.Subnets, id) && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return r.subnetsInto(&r.facts.Others, ids)
 }
 
 func (r *reading) groups(j network.Job) error {
@@ -225,7 +243,7 @@ func (r *reading) endpoints(network.Job) error {
 		return each(out.VpcEndpoints, func(e types.VpcEndpoint) network.Endpoint {
 			return network.Endpoint{
 				ID: aws.ToString(e.VpcEndpointId), VPC: aws.ToString(e.VpcId), Service: aws.ToString(e.ServiceName),
-				Gateway: e.VpcEndpointType == types.VpcEndpointTypeGateway,
+				Gateway: e.VpcEndpointType == types.VpcEndpointTypeGateway, Subnets: e.SubnetIds,
 				// The model says "Available", the service "available".
 				Available: strings.EqualFold(string(e.State), string(types.StateAvailable)),
 			}
@@ -234,7 +252,8 @@ func (r *reading) endpoints(network.Job) error {
 }
 
 func (r *reading) acls(j network.Job) error {
-	return list(r, "acls", &r.facts.ACLs, j.Subnets, func(f []types.Filter, token *string) ([]network.ACL, *string, error) {
+	ids := slices.Concat(j.Subnets, each(r.facts.Others, func(s network.Subnet) string { return s.ID }))
+	return list(r, "acls", &r.facts.ACLs, ids, func(f []types.Filter, token *string) ([]network.ACL, *string, error) {
 		out, err := r.api.DescribeNetworkAcls(r.ctx, &sdk.DescribeNetworkAclsInput{Filters: f, NextToken: token})
 		if err != nil {
 			return nil, nil, err

@@ -177,12 +177,13 @@ type subnet struct {
 	VPC  string `xml:"vpcId"`
 	Zone string `xml:"availabilityZone"`
 	Free int    `xml:"availableIpAddressCount"`
+	CIDR string `xml:"cidrBlock"`
 }
 
 func describeSubnets(f *network.Facts, q query) any {
-	return answerList(q, "DescribeSubnetsResponse", "subnetSet", f.Subnets,
+	return answerList(q, "DescribeSubnetsResponse", "subnetSet", slices.Concat(f.Subnets, f.Others),
 		func(s network.Subnet) map[string][]string { return map[string][]string{"subnet-id": {s.ID}} },
-		func(s network.Subnet) subnet { return subnet{s.ID, s.VPC, s.Zone, s.Free} })
+		func(s network.Subnet) subnet { return subnet{s.ID, s.VPC, s.Zone, s.Free, s.CIDR} })
 }
 
 type group struct {
@@ -310,13 +311,15 @@ type endpoint struct {
 	Service string `xml:"serviceName"`
 	Kind    string `xml:"vpcEndpointType"`
 	State   string `xml:"state"`
+
+	Subnets []string `xml:"subnetIdSet>item"`
 }
 
 func describeEndpoints(f *network.Facts, q query) any {
 	return answerList(q, "DescribeVpcEndpointsResponse", "vpcEndpointSet", f.Endpoints,
 		func(e network.Endpoint) map[string][]string { return map[string][]string{"vpc-id": {e.VPC}} },
 		func(e network.Endpoint) endpoint {
-			n := endpoint{e.ID, e.VPC, e.Service, "Interface", "pending"}
+			n := endpoint{e.ID, e.VPC, e.Service, "Interface", "pending", e.Subnets}
 			if e.Gateway {
 				n.Kind = "Gateway"
 			}
