@@ -473,7 +473,8 @@ func TestMachines(t *testing.T) {
 			"restart":        {fmt.Sprintf(function, "restart-session")},
 
 			statemachines.MoveNotebook: {
-				"[ec2:DescribeSubnets] [*]", "[elasticmapreduce:AddTags] [" + emrClusters + "]", "[elasticmapreduce:DescribeCluster] [" + emrClusters + "]", "[elasticmapreduce:RunJobFlow] [*]",
+				"[ec2:DescribeSubnets] [*]", "[elasticmapreduce:AddTags] [" + emrClusters + "]", "[elasticmapreduce:DescribeCluster] [" + emrClusters + "]",
+				"[elasticmapreduce:ListBootstrapActions] [" + emrClusters + "]", "[elasticmapreduce:ListClusters] [*]", "[elasticmapreduce:RunJobFlow] [*]",
 				"[elasticmapreduce:TerminateJobFlows] [" + emrClusters + "]",
 				"[iam:PassRole] [arn:aws:iam::123456789012:role/EMR_DefaultRole_V2 arn:aws:iam::123456789012:role/EMR_EC2_DefaultRole]", fmt.Sprintf(function, "move-notebook"),
 			},

@@ -35,6 +35,8 @@ var needs = map[string]string{
 	"arn:aws:states:::aws-sdk:emr:describeCluster":                  "elasticmapreduce:DescribeCluster",
 	"arn:aws:states:::aws-sdk:emr:runJobFlow":                       "elasticmapreduce:AddTags elasticmapreduce:RunJobFlow iam:PassRole",
 	"arn:aws:states:::aws-sdk:emr:terminateJobFlows":                "elasticmapreduce:TerminateJobFlows",
+	"arn:aws:states:::aws-sdk:emr:listClusters":                     "elasticmapreduce:ListClusters",
+	"arn:aws:states:::aws-sdk:emr:listBootstrapActions":             "elasticmapreduce:ListBootstrapActions",
 	"arn:aws:states:::aws-sdk:ec2:describeSubnets":                  "ec2:DescribeSubnets",
 	"arn:aws:states:::lambda:invoke":                                "lambda:InvokeFunction",
 	"arn:aws:states:::lambda:invoke.waitForTaskToken":               "lambda:InvokeFunction",

@@ -46,6 +46,10 @@ func (d *deployment) notebookMachineGrants(integration string) (all []grant, kno
 	switch integration {
 	case "aws-sdk:emr:describeCluster":
 		return []grant{{sid: "DescribeCluster", actions: []string{"elasticmapreduce:DescribeCluster"}, resources: clusters, why: whyClusters}}, true
+	case "aws-sdk:emr:listBootstrapActions":
+		return []grant{{sid: "ListBootstrapActions", actions: []string{"elasticmapreduce:ListBootstrapActions"}, resources: clusters, why: whyClusters}}, true
+	case "aws-sdk:emr:listClusters":
+		return []grant{{sid: "ListClusters", actions: []string{"elasticmapreduce:ListClusters"}, resources: anything(), why: "EMR's ListClusters knows no resources (service authorization reference)."}}, true
 	case "aws-sdk:ec2:describeSubnets":
 		return []grant{{sid: "DescribeSubnets", actions: []string{"ec2:DescribeSubnets"}, resources: anything(), why: "EC2's descriptions know no resources (service authorization reference)."}}, true
 	case "aws-sdk:emr:terminateJobFlows":

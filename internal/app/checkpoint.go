@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -44,7 +45,10 @@ func (a *App) saved(ctx context.Context, s session.Session, entry Entry) error {
 		return err
 	}
 	text := ""
-	newest, err := a.Checkpoints.Newest(ctx, location)
+	var newest Checkpoint
+	if err = a.checkpointsOf(ctx, s.User, location); err == nil {
+		newest, err = a.Checkpoints.Newest(ctx, location)
+	}
 	switch kind := fault.KindOf(err); {
 	case err == nil:
 		told, err := a.lastTold(ctx, s, entry)
@@ -105,4 +109,94 @@ func (a *App) lastTold(ctx context.Context, s session.Session, entry Entry) (tim
 		}
 	}
 	return s.OpenedAt, nil
+}
+
+// A location of checkpoints, with all below it, belongs to the user whose run was the
+// first to name it: whoever names another's, below or above it too, would go on from
+// that one's work, and be told of it. Each folder on the way has a ledger, in which the
+// users are that have one of their own there, and those that have one below.
+const (
+	ownFolder = "own"
+	// foldersMax bounds the folders that are told apart: what lies deeper belongs to the
+	// folder at that depth.
+	foldersMax = 16
+)
+
+var plainBucket = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
+
+// foldersOf are the bucket and the folders of a location, outermost first. Of kind
+// Invalid: it is not written as s3://bucket/prefix/, and so has other names too.
+func foldersOf(location string) ([]string, error) {
+	rest, s3 := strings.CutPrefix(location, "s3://")
+	parts := strings.Split(strings.TrimSuffix(rest, "/"), "/")
+	if !s3 || !plainBucket.MatchString(parts[0]) {
+		return nil, fault.Newf("read a location of checkpoints", fault.Invalid, "%q is no location such as s3://bucket/prefix/", location)
+	}
+	var folders []string
+	for i := range min(len(parts), foldersMax) {
+		folders = append(folders, strings.Join(parts[:i+1], "/"))
+	}
+	return folders, nil
+}
+
+func checkpointLedger(folder string) string { return "checkpoints/" + digest("checkpoints", folder) }
+
+// anothers says whether a folder on the way to a location, or the location itself,
+// belongs to another user.
+func (l Ledger) anothers(user string, last bool) bool {
+	return slices.ContainsFunc(l.Held, func(h Hold) bool { return h.By != user && (last || h.For == ownFolder) })
+}
+
+// checkpointsOf refuses, of kind Invalid, a location of checkpoints that is another
+// user's. It writes nothing.
+func (a *App) checkpointsOf(ctx context.Context, user, location string) error {
+	folders, err := foldersOf(location)
+	for i, folder := range folders {
+		l, err := a.Store.Ledger(ctx, checkpointLedger(folder))
+		if err != nil {
+			return fmt.Errorf("read whose checkpoints are at %s: %w", location, err)
+		}
+		if l.anothers(user, i == len(folders)-1) {
+			return notYours(location)
+		}
+	}
+	return err
+}
+
+// claimCheckpoints makes a location of checkpoints a user's. Of kind Invalid: it is
+// another's. Of two that claim at one moment, one above the other, one is refused: the
+// outer folder's ledger, which both write, is written under its version.
+func (a *App) claimCheckpoints(ctx context.Context, user, location string) error {
+	if err := a.checkpointsOf(ctx, user, location); err != nil {
+		return err
+	}
+	folders, err := foldersOf(location)
+	if err != nil {
+		return err
+	}
+	for i, folder := range folders {
+		h := Hold{By: user}
+		if i == len(folders)-1 {
+			h.For = ownFolder
+		}
+		_, err := a.changeLedger(ctx, checkpointLedger(folder), func(l *Ledger) (bool, error) {
+			if l.anothers(user, h.For == ownFolder) {
+				return false, notYours(location)
+			}
+			// Two users below a folder keep every third from having it.
+			if slices.Contains(l.Held, h) || h.For != ownFolder && len(l.Held) > 1 {
+				return false, nil
+			}
+			return true, l.hold(h)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func notYours(location string) error {
+	return fault.Newf("claim a location of checkpoints", fault.Invalid,
+		"checkpoint: %s belongs to another user, whose run named it, or a folder above or below it, before: name a location of your own, and copy there what may be yours", location)
 }

@@ -19,6 +19,7 @@ type OpenRequest struct {
 	Run         workload.Run
 	Interactive session.InteractiveSession
 	Previous    string // the session that it follows: its run is started again (S4.4); "" is none
+	Checkpoint  string // where it keeps checkpoints, "s3://bucket/prefix/"; "" where it says none
 }
 
 // ErrLocked is why a session is not opened: the user is locked (S8.6).
@@ -42,6 +43,11 @@ func (a *App) OpenSession(ctx context.Context, r OpenRequest) (session.Session, 
 			return s, err
 		}
 		if o.Reach, err = a.reach(ctx, old); err != nil {
+			return s, err
+		}
+	}
+	if r.Checkpoint != "" && o.Reach == (session.Reach{}) { // what is moved goes on as it was started
+		if err := a.claimCheckpoints(ctx, o.User, r.Checkpoint); err != nil {
 			return s, err
 		}
 	}

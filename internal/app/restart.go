@@ -221,6 +221,12 @@ func (a *App) attempt(ctx context.Context, s session.Session) (Attempt, error) {
 	if err == nil && next.Missing != "" {
 		err = fault.New(op, fault.Denied, &Refusal{Reason: "the run says no location of checkpoints, so it would begin at the beginning", Remedy: next.Missing})
 	}
+	if err == nil && next.Checkpoint != "" {
+		if err = a.checkpointsOf(ctx, s.User, next.Checkpoint); fault.Is(err, fault.Invalid) {
+			err = fault.New(op, fault.Denied, &Refusal{Reason: "it would go on from " + next.Checkpoint + ", and that cannot be a location of its user's own: " + reason(err),
+				Remedy: "Start a new run with a location of your own."})
+		}
+	}
 	return next, err
 }
 

@@ -2,9 +2,12 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -244,4 +247,98 @@ func TestAFailedExecutionLooksAtItsRun(t *testing.T) {
 	r.o.State, r.o.At = workload.Failed, w.now
 	w.say(app.ExecutionChange{EventID: "e-1", Execution: "arn:execution:1", Status: "FAILED", At: w.now, WithRun: true})
 	w.must(s.ID, session.Ended, session.CauseFailed)
+}
+
+// S4.4: a location of checkpoints belongs to the user whose run named it first, with all
+// below it: nobody starts, or starts again, from another's; nor is told what is there.
+func TestS4_4CheckpointsBelongToTheirUser(t *testing.T) {
+	const ana, bob = "u-ana", "u-bob"
+	type step struct {
+		user, at string
+		refused  bool
+	}
+	deep := "s3://bucket/" + strings.Repeat("d/", 20)
+	for name, steps := range map[string][]step{
+		"the same":              {{ana, "s3://bucket/c/", false}, {bob, "s3://bucket/c/", true}, {bob, "s3://bucket/c", true}, {ana, "s3://bucket/c", false}},
+		"below":                 {{ana, "s3://bucket/c", false}, {bob, "s3://bucket/c/bob/1/", true}, {ana, "s3://bucket/c/2/", false}},
+		"above":                 {{ana, "s3://bucket/c/1/", false}, {bob, "s3://bucket/c/", true}, {bob, "s3://bucket", true}, {ana, "s3://bucket/", false}},
+		"beside":                {{ana, "s3://bucket/c/", false}, {bob, "s3://bucket/c-2/", false}, {bob, "s3://bucket/d", false}, {ana, "s3://bucket/e/1", false}, {"u-eve", "s3://bucket", true}},
+		"three, and one on top": {{ana, "s3://bucket/c/1", false}, {bob, "s3://bucket/c/2", false}, {"u-eve", "s3://bucket/c/3", false}, {ana, "s3://bucket/c", true}, {"u-eve", "s3://bucket/c", true}},
+		"deep":                  {{ana, deep + "1/", false}, {bob, deep + "2/", true}, {bob, "s3://bucket/e", false}},
+		"other names of it":     {{ana, "s3://bucket/c", false}, {bob, "https://s3.amazonaws.com/bucket/c", true}, {bob, "s3://arn:aws:s3:us-east-1:123456789012:accesspoint/a/c", true}, {ana, "s3://", true}},
+	} {
+		w, _ := restartable(t)
+		for i, x := range steps {
+			s, err := w.app.OpenSession(t.Context(), app.OpenRequest{Execution: fmt.Sprint("arn:", name, i), User: x.user, Run: training, Checkpoint: x.at})
+			if fault.Is(err, fault.Invalid) != x.refused || x.refused != (s.ID == "") || err != nil && !x.refused {
+				t.Errorf("S4.4 %s: %s at %s: %v", name, x.user, x.at, err)
+			}
+		}
+	}
+	w, _ := restartable(t) // where a run of before, of nobody's claim, meets one
+	s := w.stopped(training)
+	if _, err := w.app.Restarting(t.Context(), app.Actor{Name: ana, User: ana}, s.ID); err != nil {
+		t.Errorf("S4.4 a location that is nobody's: %v", err)
+	}
+	if _, err := w.app.OpenSession(t.Context(), app.OpenRequest{Execution: "arn:bob", User: bob, Run: training, Checkpoint: "s3://bucket/c"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		problem(w.app.Restarting(t.Context(), app.Actor{Name: ana, User: ana}, s.ID)),
+		problem(w.app.Restart(t.Context(), app.Act{Who: app.Actor{Name: ana, User: ana}, Key: "k"}, s.ID)),
+	} {
+		if no := (*app.Refusal)(nil); !errors.As(err, &no) || !strings.Contains(no.Reason, "belongs to another user") {
+			t.Errorf("S4.4 started again from another's checkpoint: %v", err)
+		}
+	}
+}
+
+// Of two users who name one location, or one within the other's, at one moment, one
+// gets it.
+func TestS4_4CheckpointsAreClaimedByCondition(t *testing.T) {
+	for range 50 {
+		w, _ := restartable(t)
+		var got atomic.Int64
+		var wg sync.WaitGroup
+		for i, at := range []string{"s3://bucket/c/", "s3://bucket/c/1/", "s3://bucket/c/1/2", "s3://bucket"} {
+			wg.Go(func() {
+				_, err := w.app.OpenSession(t.Context(), app.OpenRequest{Execution: fmt.Sprint("arn:", i), User: fmt.Sprint("u-", i), Run: training, Checkpoint: at})
+				if err == nil {
+					got.Add(1)
+				} else if !fault.Is(err, fault.Invalid) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if got.Load() > 1 {
+			t.Fatalf("S4.4 %d users have it", got.Load())
+		}
+	}
+}
+
+func problem[T any](_ T, err error) error { return err }
+
+// saves counts how often somebody looks at what runs have saved.
+type saves struct{ looked int }
+
+func (s *saves) Newest(context.Context, string) (app.Checkpoint, error) {
+	s.looked++
+	return app.Checkpoint{}, fault.Newf("list", fault.NotFound, "there is nothing")
+}
+
+// S4.4: nor is a user told what is saved at another's location.
+func TestS4_4NobodyIsToldOfAnothersCheckpoints(t *testing.T) {
+	for _, of := range []string{"u-ana", "u-bob"} {
+		w, _ := restartable(t)
+		look := &saves{}
+		w.app.Checkpoints = look
+		if _, err := w.app.OpenSession(t.Context(), app.OpenRequest{Execution: "arn:first", User: of, Run: training, Checkpoint: "s3://bucket/c"}); err != nil {
+			t.Fatal(err)
+		}
+		s := w.stopped(training)
+		if told := len(w.says.ids("notice", s.ID, app.NoticeCheckpoint)); (told == 1) != (of == "u-bob") || (look.looked == 0) != (of == "u-bob") {
+			t.Errorf("S4.4 at %s's location it was looked %d times, and its user told %d times", of, look.looked, told)
+		}
+	}
 }

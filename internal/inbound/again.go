@@ -41,7 +41,7 @@ func Again(input []byte, of string) (app.Attempt, error) {
 		return app.Attempt{}, fault.New(op, fault.Invalid, err)
 	}
 	next := app.Attempt{}
-	next.Checkpoint, next.Missing = checkpointOf(r.Run.Engine, fields, request)
+	next.Checkpoint, next.Missing = checkpointOf(r.Run.Engine, fields, spec)
 	if n, ok := runNames[r.Run.Engine]; ok {
 		var name string
 		// What is no text is for the engine to refuse, in its own words.
@@ -69,15 +69,16 @@ func quoted(s string) json.RawMessage {
 	return text
 }
 
-// checkpointOf is where a run keeps its checkpoints, or else what to set.
-func checkpointOf(engine workload.Engine, fields, request map[string]json.RawMessage) (location, missing string) {
+// checkpointOf is where a run keeps its checkpoints, or else what to set. As in the
+// SDK's own reading of a request, the case of names does not matter.
+func checkpointOf(engine workload.Engine, fields map[string]json.RawMessage, spec []byte) (location, missing string) {
 	switch engine {
 	case workload.SageMakerPipeline:
 		return "", "" // the service itself knows how far it got
 	case workload.SageMakerTraining:
-		var config struct{ S3Uri string }
-		if err := json.Unmarshal(request["CheckpointConfig"], &config); err == nil && config.S3Uri != "" {
-			return config.S3Uri, ""
+		var request struct{ CheckpointConfig struct{ S3Uri string } }
+		if err := json.Unmarshal(spec, &request); err == nil && request.CheckpointConfig.S3Uri != "" {
+			return request.CheckpointConfig.S3Uri, ""
 		}
 		missing = "Set CheckpointConfig in the spec of the training job (S3Uri: where its checkpoints are kept), and have the script begin from one that is there."
 	case workload.Livy:

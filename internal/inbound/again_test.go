@@ -23,6 +23,7 @@ func TestAgain(t *testing.T) {
 		{"the attempt after", `{` + place + `,"engine":"sagemaker-training","restartOf":"s-0","spec":{"TrainingJobName":"churn-r9","CheckpointConfig":{"S3Uri":"s3://b/c"}}}`, "churn-r10", "s3://b/c", ""},
 		{"a name that is full", `{` + place + `,"engine":"sagemaker-training","spec":{"TrainingJobName":"` + long + `","CheckpointConfig":{"S3Uri":"s3://b/c"}}}`, long[:60] + "-r2", "s3://b/c", ""},
 		{"named by the session", `{` + place + `,"engine":"sagemaker-training","spec":{"CheckpointConfig":{"S3Uri":"s3://b/c"}}}`, "", "s3://b/c", ""},
+		{"training, in another case", `{` + place + `,"engine":"sagemaker-training","spec":{"trainingJobName":7,"checkpointconfig":{"s3URI":"s3://b/c"}}}`, "", "s3://b/c", ""},
 		{"training that says it in the input", `{` + place + `,"engine":"sagemaker-training","checkpoint":"s3://b/d","spec":{}}`, "", "s3://b/d", ""},
 		{"training without", `{` + place + `,"engine":"sagemaker-training","spec":{"TrainingJobName":"churn"}}`, "churn-r2", "", "CheckpointConfig"},
 		{"processing", `{` + place + `,"engine":"sagemaker-processing","checkpoint":"s3://b/d/","spec":{"ProcessingJobName":"prepare"}}`, "prepare-r2", "s3://b/d/", ""},

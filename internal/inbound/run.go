@@ -70,6 +70,7 @@ func ParseRun(execution string, input []byte) (app.OpenRequest, []byte, error) {
 		if _, err := decode(spec); err != nil {
 			o.fail("spec", "must be the engine's request as a JSON object")
 		}
+		r.Checkpoint, _ = checkpointOf(r.Run.Engine, o.raw, spec)
 	}
 	if err := o.err(); err != nil {
 		return r, nil, fault.New(op, fault.Invalid, err)

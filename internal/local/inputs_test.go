@@ -35,7 +35,7 @@ func TestEverySampleInputStartsItsMachine(t *testing.T) {
 		"process-in-vpc.json":          {machine: statemachines.ProcessInVPC, after: 2 * time.Hour, want: "SUCCEEDED Preflight Judge Open Start Succeeded"},
 		"restart.json":                 {machine: statemachines.Restart, before: earlier{statemachines.Run, "run.training.json", "chloe-churn"}, stop: true, after: 10 * time.Minute, want: "SUCCEEDED Begin Restart Decide Grace Restart Decide Started"},
 		"move-notebook.cluster.json":   {machine: statemachines.MoveNotebook, before: earlier{statemachines.Run, "run.notebook.json", "rosa-cohorts"}, after: 20 * time.Minute, want: whole},
-		"move-notebook.new.json":       {machine: statemachines.MoveNotebook, before: earlier{statemachines.Run, "run.notebook.json", "rosa-cohorts"}, after: 30 * time.Minute, want: "SUCCEEDED Begin Resumed LookFrom Target Design Create Look Subnets Judge Ready Starting Look Subnets Judge Ready Stop Stopped Grace Stop Stopped Start Started Follow Arrived End Outcome Moved"},
+		"move-notebook.new.json":       {machine: statemachines.MoveNotebook, before: earlier{statemachines.Run, "run.notebook.json", "rosa-cohorts"}, after: 30 * time.Minute, want: "SUCCEEDED Begin Resumed LookFrom Target Actions Design Create Look Subnets Judge Ready Starting Look Subnets Judge Ready Stop Stopped Grace Stop Stopped Start Started Follow Arrived End Outcome Moved"},
 	} {
 		looked++
 		t.Run(sample, func(t *testing.T) {

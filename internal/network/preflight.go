@@ -188,7 +188,7 @@ func oneVPC(j Job, f Facts) finding.Finding {
 	if len(vpcs) > 1 {
 		return failed("one-vpc", "", "Subnets and security groups are in several VPCs ("+strings.Join(names, "; ")+").", "Name subnets and groups of one VPC.")
 	}
-	return ok("one-vpc", "", "What was found is in one VPC: "+names[0]+".")
+	return ok("one-vpc", "", "All are in one VPC.")
 }
 
 func missing(first bool, a, b string) string {
