@@ -208,6 +208,8 @@ func identityCenter(a Account, all []Instance) []verdict {
 	var found []verdict
 	for _, i := range all {
 		switch {
+		case i.Status == "CREATE_IN_PROGRESS":
+			found = append(found, untold(i.ARN, "it is being made", "Wait a few minutes, and try again."))
 		case i.Status != "" && i.Status != "ACTIVE":
 			found = append(found, bad(i.ARN, "Its status is "+i.Status+". "+i.Reason, "Mend it in the Identity Center console."))
 		case a.IdentityStore == "":

@@ -175,12 +175,14 @@ func said(c Cluster) []verdict {
 	if told.ReleaseLabel != "" && c.Facts.ReleaseLabel != "" && told.ReleaseLabel != c.Facts.ReleaseLabel {
 		wrong = append(wrong, "releaseLabel "+told.ReleaseLabel+", it is "+c.Facts.ReleaseLabel)
 	}
-	if c.Document.Known {
+	readable := c.Document.Known
+	if readable {
 		is := session.Off
-		if conf, err := cluster.Read([]byte(c.Document.Value)); err == nil && conf.Background != nil && *conf.Background {
+		conf, err := cluster.Read([]byte(c.Document.Value))
+		if readable = err == nil || c.Document.Value == ""; conf.Background != nil && *conf.Background {
 			is = session.On
 		}
-		if told.ClusterBackground != session.Unknown && told.ClusterBackground != is {
+		if readable && told.ClusterBackground != session.Unknown && told.ClusterBackground != is {
 			wrong = append(wrong, "clusterBackground "+told.ClusterBackground.String()+", it is "+is.String())
 		}
 	}
@@ -188,7 +190,7 @@ func said(c Cluster) []verdict {
 	switch {
 	case len(wrong) > 0:
 		return []verdict{bad(where, "Nightshift was told "+strings.Join(wrong, "; ")+".", "Mend the context key endpoints and deploy again.")}
-	case !c.Document.Known || c.Facts.ReleaseLabel == "":
+	case !readable || c.Facts.ReleaseLabel == "":
 		return []verdict{untold(where, "the cluster could not be read", grant)}
 	}
 	return []verdict{good(where, "What Nightshift was told of it is so.")}

@@ -162,12 +162,21 @@ func TestS7_2EachRule(t *testing.T) {
 			f.Clusters[0].Said = &config.Endpoint{ID: "livy/j-1", Facts: session.Facts{ReleaseLabel: "emr-7.12.0", ClusterBackground: session.Off}}
 		}, "cluster-said", finding.Failure, "told clusterBackground off, it is on", "deploy again"},
 
+		{"told of a document that cannot be read", func(f *F) {
+			f.Clusters[0].Document = doctor.Read("{")
+			f.Clusters[0].Said = &config.Endpoint{ID: "livy/j-1", Facts: session.Facts{ClusterBackground: session.On}}
+		}, "cluster-said", finding.Unknown, "could not be read", "--permissions"},
+
 		{"no domain", func(f *F) { f.Domains[0].Status = doctor.Read("") }, "domain-status", finding.Failure, "no such domain", "list-domains"},
 		{"domain not in service", func(f *F) { f.Domains[0].Status = doctor.Read("Failed") }, "domain-status", finding.Failure, "Failed", "describe-domain"},
 		{"two Regions", func(f *F) { f.Domains[0].Home = doctor.Read([]string{"eu-west-1"}) }, "domain-region", finding.Failure, "eu-west-1", "Identity Center's Region"},
 		{"home unread", func(f *F) { f.Domains[0].Home = doctor.Unread[[]string]("x") }, "domain-region", finding.Unknown, "x", "--permissions"},
 		{"domain of IAM", func(f *F) { f.Domains[0].Auth = "IAM" }, "domain-auth", finding.Failure, "by IAM", "AuthMode SSO"},
 		{"no propagation", func(f *F) { f.Domains[0].Propagation = session.Off }, "identity-propagation", finding.Failure, "a sign-out does not touch it", "update-domain"},
+		{"propagation unknown", func(f *F) { f.Domains[0].Propagation = session.Unknown }, "identity-propagation", finding.Unknown, "does not say", "describe-domain"},
+		{"domain being made", func(f *F) { f.Domains[0].Status = doctor.Read("Pending") }, "domain-status", finding.Unknown, "which passes", "try again"},
+		{"domain of nobody knows what", func(f *F) { f.Domains[0].Auth = "" }, "domain-auth", finding.Unknown, "does not say", "AuthMode"},
+		{"instance being made", func(f *F) { f.Account.Instances.Value[0].Status = "CREATE_IN_PROGRESS" }, "identity-center", finding.Unknown, "being made", "try again"},
 		{"domain's application off", func(f *F) { f.Domains[0].Application.Background = doctor.Read(false) }, "application-background", finding.Failure, "off", "arn:studio"},
 		{"domain's role", func(f *F) { f.Domains[0].Trust = doctor.Read(roleTrust) }, "execution-role-trust", finding.Failure, "sagemaker.amazonaws.com may not", "sts:SetContext"},
 		{"remote access", func(f *F) { f.Domains[0].Remote = doctor.Read([]string{"ana", "bob"}) }, "remote-access", finding.Failure, "Remote access is on", "RemoteAccess=DISABLED"},
@@ -276,6 +285,9 @@ func TestTrusts(t *testing.T) {
 		{"another action", `{"Statement":{"Effect":"Allow","Principal":{"AWS":"` + role + `"},"Action":"sts:AssumeRole"}}`, session.Off},
 		{"denied", `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sts:*"},{"Effect":"Deny","Principal":"*","Action":"sts:SetContext"}]}`, session.Off},
 		{"denied first", `{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sts:SetContext"},{"Effect":"Allow","Principal":"*","Action":"sts:*"}]}`, session.Off},
+		{"denied to others' accounts", `{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sts:*","Condition":{"StringNotEquals":{"aws:SourceAccount":"1"}}},{"Effect":"Allow","Principal":"*","Action":"sts:*"}]}`, session.Unknown},
+		{"denied but to some", `{"Statement":[{"Effect":"Deny","NotPrincipal":{"AWS":"arn:aws:iam::123456789012:role/x"},"Action":"sts:*"},{"Effect":"Allow","Principal":"*","Action":"sts:*"}]}`, session.Unknown},
+		{"denied but for some", `{"Statement":[{"Effect":"Deny","Principal":"*","NotAction":"sts:AssumeRole"},{"Effect":"Allow","Principal":"*","Action":"sts:*"}]}`, session.Unknown},
 		{"denied by a condition", `{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sts:*","Condition":{"Bool":{"aws:SecureTransport":"false"}}},{"Effect":"Allow","Principal":"*","Action":"sts:*"}]}`, session.Unknown},
 		{"allowed by one of two", `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sts:*","Condition":{"StringEquals":{"sts:ExternalId":"x"}}},{"Effect":"Allow","Principal":"*","Action":"sts:*"}]}`, session.On},
 		{"allowed to the own account", `{"Statement":{"Effect":"Allow","Principal":"*","Action":"sts:*","Condition":{"StringEquals":{"aws:SourceAccount":"123456789012"},"ArnLike":{"AWS:SourceArn":"arn:*"}}}}`, session.On},

@@ -34,6 +34,8 @@ var domainRules = []rule[Domain]{
 				switch status {
 				case "InService":
 					return []verdict{good("", "It is in service.")}
+				case "Pending", "Updating":
+					return []verdict{untold("", "its status is "+status+", which passes", "Wait a few minutes, and try again.")}
 				case "":
 					return []verdict{bad("", "There is no such domain in this account and Region.", "Name one that exists (aws sagemaker list-domains).")}
 				}
@@ -58,8 +60,11 @@ var domainRules = []rule[Domain]{
 		[]string{"sagemaker:DescribeDomain"},
 		func(d Domain) []verdict {
 			return d.alive(func() []verdict {
-				if d.Auth == "SSO" {
+				switch d.Auth {
+				case "SSO":
 					return []verdict{good("", "It authenticates by Identity Center.")}
+				case "":
+					return []verdict{untold("", "DescribeDomain's answer does not say how it authenticates", "Try again; then compare: aws sagemaker describe-domain --domain-id "+d.ID+" --query AuthMode.")}
 				}
 				return []verdict{bad("", "It authenticates by "+d.Auth+": its runs are a role's, no user's.", "Make a domain with AuthMode SSO; the mode of one that exists cannot be changed.")}
 			})
@@ -70,8 +75,12 @@ var domainRules = []rule[Domain]{
 		[]string{"sagemaker:DescribeDomain"},
 		func(d Domain) []verdict {
 			return d.alive(func() []verdict {
-				if d.Propagation == session.On {
+				switch d.Propagation {
+				case session.On:
 					return []verdict{good("", "It is on.")}
+				case session.Unknown:
+					return []verdict{untold("", "DescribeDomain's answer does not say whether it is on or off", "Try again once the domain is InService; then compare: aws sagemaker describe-domain --domain-id "+d.ID+" --query DomainSettings.")}
+				case session.Off:
 				}
 				return []verdict{bad("", "It is off: a new run uses the role's credentials, and a sign-out does not touch it.",
 					"aws sagemaker update-domain --domain-id "+d.ID+" --domain-settings-for-update TrustedIdentityPropagationSettings={Status=ENABLED}; users sign in again afterwards.")}

@@ -25,7 +25,7 @@ func Trusts(policy, principal, action string) session.Tri {
 			continue
 		}
 		switch certain := s.harmless(); {
-		case s.Effect == "Deny" && certain:
+		case s.Effect == "Deny" && len(s.Condition) == 0 && !s.negated():
 			return session.Off
 		case s.Effect == "Deny":
 			doubted = true
@@ -44,13 +44,13 @@ func Trusts(policy, principal, action string) session.Tri {
 	return session.Off
 }
 
-// statement is one of a trust policy. NotPrincipal and NotAction are not of those
-// that roles are made with; one with them speaks of nobody here.
+// statement is one of a trust policy. One with NotPrincipal or NotAction may speak of
+// anybody, and so is never certain.
 type statement struct {
-	Effect    string
-	Principal json.RawMessage
-	Action    list[string]
-	Condition map[string]map[string]any
+	Effect                  string
+	Principal, NotPrincipal json.RawMessage
+	Action, NotAction       list[string]
+	Condition               map[string]map[string]any
 }
 
 // list is a JSON list, or the one element of it by itself, as IAM has it.
@@ -69,9 +69,14 @@ func (l *list[T]) UnmarshalJSON(text []byte) error {
 }
 
 func (s statement) about(principal, action string) bool {
+	if s.negated() {
+		return true
+	}
 	return slices.ContainsFunc(s.Action, func(pattern string) bool { return like(strings.ToLower(pattern), strings.ToLower(action)) }) &&
 		slices.ContainsFunc(s.principals(), func(p string) bool { return p == "*" || p == principal || p == rootOf(principal) })
 }
+
+func (s statement) negated() bool { return len(s.NotPrincipal)+len(s.NotAction) > 0 }
 
 // principals are all that a statement names, of whatever kind.
 func (s statement) principals() []string {
@@ -101,6 +106,9 @@ func rootOf(principal string) string {
 // harmless is whether every condition is one that a service's own call meets:
 // those that guard against confused deputies.
 func (s statement) harmless() bool {
+	if s.negated() {
+		return false
+	}
 	for _, keys := range s.Condition {
 		for key := range keys {
 			if k := strings.ToLower(key); k != "aws:sourceaccount" && k != "aws:sourcearn" {

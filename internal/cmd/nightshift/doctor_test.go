@@ -237,6 +237,7 @@ func TestS7_2DoctorFindsPlantedFaults(t *testing.T) {
 		{"domain failed", "--domain " + local.Domain, domain(func(d *accountsim.Domain) { d.Status = "Failed" }), "domain-status", finding.Failure, "describe-domain", 0},
 		{"domain of IAM", "--domain " + local.Domain, domain(func(d *accountsim.Domain) { d.AuthMode = "IAM" }), "domain-auth", finding.Failure, "AuthMode SSO", 0},
 		{"propagation off", "--domain " + local.Domain, domain(func(d *accountsim.Domain) { d.Propagation = "DISABLED" }), "identity-propagation", finding.Failure, "update-domain", 0},
+		{"propagation of a kind that nobody knows", "--domain " + local.Domain, domain(func(d *accountsim.Domain) { d.Propagation = "PARTLY" }), "identity-propagation", finding.Unknown, "describe-domain", 0},
 		{"propagation never set", "--domain " + local.Domain, domain(func(d *accountsim.Domain) { d.Propagation = "" }), "identity-propagation", finding.Failure, "update-domain", 0},
 		{"two Regions", "--domain " + local.Domain, func(w *world) { w.HomeRegion = "eu-west-1" }, "domain-region", finding.Failure, "Identity Center's Region", 1},
 		{"execution role", "--domain " + local.Domain, func(w *world) {

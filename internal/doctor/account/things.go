@@ -176,10 +176,7 @@ func (r *Reader) Domain(ctx context.Context, id string) doctor.Domain {
 		d.Status = doctor.Unread[string](why("sagemaker:DescribeDomain", err))
 		return d
 	}
-	d.Status, d.Auth, d.Propagation = doctor.Read(string(out.Status)), string(out.AuthMode), session.Off
-	if s := out.DomainSettings; s != nil && s.TrustedIdentityPropagationSettings != nil && s.TrustedIdentityPropagationSettings.Status == sagemakertypes.FeatureStatusEnabled {
-		d.Propagation = session.On
-	}
+	d.Status, d.Auth, d.Propagation = doctor.Read(string(out.Status)), string(out.AuthMode), propagation(out)
 	d.Application = r.application(ctx, text(out.SingleSignOnApplicationArn), "the domain's")
 	if out.DefaultUserSettings != nil {
 		d.Role = text(out.DefaultUserSettings.ExecutionRole)
@@ -187,6 +184,24 @@ func (r *Reader) Domain(ctx context.Context, id string) doctor.Domain {
 	d.Trust = r.roleTrust(ctx, d.Role)
 	d.Remote = read("sagemaker:ListSpaces", func() ([]string, error) { return r.remote(ctx, api, id) })
 	return d
+}
+
+// propagation is off where it was never set; what is neither on nor off, and what a
+// domain says that is still being made or changed, is unknown.
+func propagation(d *sagemaker.DescribeDomainOutput) session.Tri {
+	if d.Status == sagemakertypes.DomainStatusPending || d.Status == sagemakertypes.DomainStatusUpdating {
+		return session.Unknown
+	}
+	if d.DomainSettings == nil || d.DomainSettings.TrustedIdentityPropagationSettings == nil {
+		return session.Off
+	}
+	switch d.DomainSettings.TrustedIdentityPropagationSettings.Status {
+	case sagemakertypes.FeatureStatusEnabled:
+		return session.On
+	case sagemakertypes.FeatureStatusDisabled:
+		return session.Off
+	}
+	return session.Unknown
 }
 
 func (r *Reader) roleTrust(ctx context.Context, role string) doctor.Fact[string] {
