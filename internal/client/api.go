@@ -257,6 +257,29 @@ type Costs struct {
 	Forgotten    []Session `json:"forgotten"`
 }
 
+// Notebook is a notebook and where it runs; without Runs it runs nowhere.
+type Notebook struct {
+	ID       string `json:"id"`
+	Endpoint string `json:"endpoint"`
+	Place    string `json:"place"`
+	Runs     []struct {
+		Session      string `json:"session"`
+		User         string `json:"user"`
+		Cluster      string `json:"cluster"`
+		Status       string `json:"status"`
+		RunningSince string `json:"runningSince"`
+	} `json:"runs"`
+	Move struct {
+		Execution string `json:"execution"` // "" where it is not being moved
+		From      string `json:"from"`
+		To        string `json:"to"`
+		Back      bool   `json:"back"`
+		Since     string `json:"since"`
+		Why       string `json:"why"`
+		Tries     int    `json:"tries"`
+	} `json:"move"`
+}
+
 // Parked is an event that could not be used.
 type Parked struct {
 	ID       string `json:"id"`

@@ -43,6 +43,7 @@ func operations() []operation {
 		{"PUT", "/api/users/u-ana/lock", `{"for":"1d","why":"an incident"}`, 200, true, true},
 		{"DELETE", "/api/users/u-ana/lock", "", 200, true, true},
 		{"GET", "/api/notices", "", 200, false, true},
+		{"GET", "/api/notebooks", "", 200, false, true},
 		{"GET", "/api/endpoints", "", 200, true, true},
 		{"GET", "/api/costs", "", 200, false, true},
 		{"GET", "/api/proof", "", 200, true, true},
@@ -601,4 +602,40 @@ func TestRestart(t *testing.T) {
 			t.Errorf("%s, want %q", a.raw, remedy)
 		}
 	}
+}
+
+// S5.1: an administrator sees all notebooks and where they run; a user those that they
+// have started, with their own runs, and the moves of those.
+func TestS5_1NotebooksOfTheirUsers(t *testing.T) {
+	w, _ := stage(t)
+	one, two := w.opens("u-ana", onEKS), w.opens("u-ben", onEKS)
+	over := w.ended("u-ana")
+	run := func(session, user, cluster string) app.NotebookRun {
+		return app.NotebookRun{Session: session, User: user, Cluster: cluster}
+	}
+	for i, n := range []app.Notebook{
+		{ID: "n-1", Place: "e-1/churn.ipynb", Runs: []app.NotebookRun{run(one, "u-ana", "j-1"), run(two, "u-ben", "j-1")},
+			Move: app.Move{ID: "arn:move", Session: two, From: "j-1", To: "j-2", Since: w.now, Why: "it is full"}},
+		{ID: "n-2", Place: "e-2/ben.ipynb", Runs: []app.NotebookRun{run(two, "u-ben", "j-3")}},
+		{ID: "n-3", Place: "e-3/over.ipynb", Runs: []app.NotebookRun{run(over, "u-ana", "j-4")}, Move: app.Move{ID: "arn:back", Session: over, From: "j-4", Back: true, Since: w.now, Tries: 2}},
+	} {
+		if n.Version = 1; w.store.PutNotebook(t.Context(), n) != nil {
+			t.Fatal(i)
+		}
+	}
+	all := w.wants(200, admin, "GET", "/api/notebooks", "")
+	for _, want := range []string{`"n-1"`, `"n-2"`, `"n-3"`, one, two, `"from":"j-1","to":"j-2","back":false`, `"runs":[]`, `"tries":2`} {
+		if !strings.Contains(strings.NewReplacer(" ", "", "\n", "").Replace(all.raw), want) {
+			t.Errorf("S5.1 an administrator is not shown %s: %s", want, all.raw)
+		}
+	}
+	if strings.Contains(all.raw, over) {
+		t.Errorf("S5.1 what has ended is said to run: %s", all.raw)
+	}
+	own := w.wants(200, ana, "GET", "/api/notebooks", "")
+	if got := own.body["notebooks"].([]any); len(got) != 2 || strings.Contains(own.raw, "ben") || strings.Contains(own.raw, two) || strings.Contains(own.raw, "it is full") || !strings.Contains(own.raw, "arn:back") {
+		t.Errorf("S5.1 u-ana is shown %s", own.raw)
+	}
+	w.wants(400, admin, "GET", "/api/notebooks?cursor=xyz", "")
+	w.wants(400, admin, "GET", "/api/notebooks?user=u-ana", "")
 }

@@ -94,6 +94,7 @@ func routes() []route {
 		{http.MethodPut, "/api/users/{user}/lock", nil, (*call).lockUser, false},
 		{http.MethodDelete, "/api/users/{user}/lock", nil, (*call).unlockUser, false},
 		{http.MethodGet, "/api/notices", []string{"cursor"}, (*call).listNotices, false},
+		{http.MethodGet, "/api/notebooks", []string{"cursor"}, (*call).listNotebooks, false},
 		{http.MethodGet, "/api/endpoints", nil, (*call).listEndpoints, false},
 		{http.MethodGet, "/api/costs", []string{"from"}, (*call).getCosts, false},
 		{http.MethodGet, "/api/proof", []string{"from", "to"}, (*call).getProof, false},

@@ -100,6 +100,25 @@ func (c *call) listNotices() (int, any, error) {
 	return http.StatusOK, view, nil
 }
 
+func (c *call) listNotebooks() (int, any, error) {
+	page, next, err := c.app.NotebooksOf(c.r.Context(), c.caller.Actor, c.r.URL.Query().Get("cursor"))
+	if err != nil {
+		return 0, nil, err
+	}
+	view := notebooksView{Notebooks: []notebookView{}, Next: next}
+	for _, n := range page {
+		v := notebookView{ID: n.ID, Endpoint: n.Endpoint, Place: n.Place, Runs: []notebookRunView{}}
+		for _, s := range n.Live {
+			v.Runs = append(v.Runs, notebookRunView{s.ID, s.User, s.On, string(s.Status), written(s.RunningSince)})
+		}
+		if m := n.Move; m.ID != "" {
+			v.Move = &notebookMoveView{m.ID, m.From, m.To, m.Back, written(m.Since), m.Why, m.Tries}
+		}
+		view.Notebooks = append(view.Notebooks, v)
+	}
+	return http.StatusOK, view, nil
+}
+
 func (c *call) listEndpoints() (int, any, error) {
 	drains, err := c.app.Drains(c.r.Context(), c.caller.Actor)
 	if err != nil {

@@ -522,3 +522,34 @@ func partition(region string) string {
 	}
 	return "aws"
 }
+
+type notebookView struct {
+	ID       string            `json:"id"`
+	Endpoint string            `json:"endpoint"`
+	Place    string            `json:"place"`
+	Runs     []notebookRunView `json:"runs"`
+	Move     *notebookMoveView `json:"move,omitempty"`
+}
+
+type notebookRunView struct {
+	Session      string `json:"session"`
+	User         string `json:"user"`
+	Cluster      string `json:"cluster"`
+	Status       string `json:"status"`
+	RunningSince string `json:"runningSince,omitempty"`
+}
+
+type notebookMoveView struct {
+	Execution string `json:"execution"`
+	From      string `json:"from"`
+	To        string `json:"to"`
+	Back      bool   `json:"back"`
+	Since     string `json:"since"`
+	Why       string `json:"why,omitempty"`
+	Tries     int    `json:"tries"`
+}
+
+type notebooksView struct {
+	Notebooks []notebookView `json:"notebooks"`
+	Next      string         `json:"next"`
+}

@@ -57,7 +57,7 @@ Exit statuses: "nightshift help exit-codes".`,
 		}
 		root.AddCommand(commands...)
 	}
-	group("look", "See and understand:", sessionsCommand(t), whyCommand(t), whatIfCommand(t), noticesCommand(t), costCommand(t), proveCommand(t))
+	group("look", "See and understand:", sessionsCommand(t), notebooksCommand(t), whyCommand(t), whatIfCommand(t), noticesCommand(t), costCommand(t), proveCommand(t))
 	group("act", "Act:", stopCommand(t), restartCommand(t), extendCommand(t), revokeCommand(t), lockCommand(t), unlockCommand(t), policyCommand(t))
 	group("operate", "Operate:", parkedCommand(t), repairCommand(t), restoreCommand(t))
 	group("set", "Try out and set up:", doctorCommand(t), upCommand(t), demoCommand(t.now), eventsCommand(t), decideCommand(), clusterCommand())

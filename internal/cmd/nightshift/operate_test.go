@@ -126,3 +126,27 @@ func TestDeadLettersAreSentBack(t *testing.T) {
 		t.Errorf("%d queues", n)
 	}
 }
+
+// S5.1: notebooks and where each runs, as lists and as JSON.
+func TestS5_1NotebooksGolden(t *testing.T) {
+	t.Parallel()
+	w := newTown(t)
+	w.tells("notebooks")
+	for _, x := range [][2]string{{"u-ana", "churn.ipynb"}, {"u-ben", "sales.ipynb"}} {
+		user, path := x[0], x[1]
+		w.post("/executions/run?name="+user+"-notebook", `{"user": "`+user+`", "engine": "emr-notebook", "endpoint": "`+local.EMRNotebook+`", "spec": {
+			"ExecutionEngine": {"Id": "`+local.NotebookCluster+`", "Type": "EMR"}, "ServiceRole": "EMR_Notebooks_DefaultRole", "EditorId": "e-CHURN", "RelativePath": "`+path+`"}}`)
+		w.pass(time.Minute)
+	}
+	w.pass(5 * time.Minute)
+	w.tells("notebooks")
+	w.tells("notebooks --as u-ana")
+	w.tells("notebooks --json --as u-ben")
+	ben := app.SessionOfExecution("arn:aws:states:us-east-1:123456789012:execution:nightshift-run:u-ben-notebook")
+	w.tells("stop " + ben + " --as u-ben")
+	w.pass(5 * time.Minute)
+	w.tells("notebooks --as u-ben")
+	w.tells("notebooks --limit 1")
+	w.tells("notebooks --limit -1")
+	w.golden("notebooks")
+}
