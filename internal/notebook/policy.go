@@ -60,6 +60,14 @@ func arns(account string, kinds ...string) []string {
 	return all
 }
 
+// toClusters are the actions that are authorized on the cluster of a notebook too
+// (Amazon EMR Management Guide, "IAM policy actions for EMR Notebooks"). An execution of
+// a notebook that lies in S3 names no notebook besides: its cluster is all there is.
+var toClusters = []string{
+	"elasticmapreduce:CreateEditor", "elasticmapreduce:StartEditor", "elasticmapreduce:OpenEditorInConsole", "elasticmapreduce:AttachEditor",
+	"elasticmapreduce:StartNotebookExecution",
+}
+
 // OwnPolicy lets the users of an account see, start, stop, edit and delete their
 // own notebooks and nobody else's, on clusters that no other policy denies them; it
 // forces the owner's tag at creation and forbids to change it (S5.2). Tagging is denied explicitly, as some other policy
@@ -73,14 +81,14 @@ func OwnPolicy(account string) Policy {
 			"elasticmapreduce:OpenEditorInConsole", "elasticmapreduce:AttachEditor", "elasticmapreduce:DetachEditor", "elasticmapreduce:UpdateEditor",
 			"elasticmapreduce:DescribeNotebookExecution", "elasticmapreduce:StartNotebookExecution", "elasticmapreduce:StopNotebookExecution",
 		}, notebooks, mine},
-		{"OnClusters", "Allow", []string{"elasticmapreduce:StartEditor", "elasticmapreduce:AttachEditor", "elasticmapreduce:StartNotebookExecution"}, arns(account, "cluster"), nil},
+		{"OnClusters", "Allow", toClusters, arns(account, "cluster"), nil},
 		{"CreateAsOneself", "Allow", []string{"elasticmapreduce:CreateEditor", "elasticmapreduce:AddTags"}, notebooks,
 			conditions("StringEquals", requestTag(TagCreator), self)},
 		{"ListNotebooks", "Allow", []string{"elasticmapreduce:ListEditors", "elasticmapreduce:ListNotebookExecutions"}, []string{"*"}, nil},
 		{"NotOthers", "Deny", []string{"elasticmapreduce:*"}, notebooks, map[string]map[string][]string{
 			"StringNotEquals": {resourceTag(TagCreator): {self}}, "Null": {resourceTag(TagCreator): {"false"}}}},
 		{"NoCreationForOthers", "Deny", []string{"elasticmapreduce:CreateEditor", "elasticmapreduce:StartNotebookExecution"},
-			arns(account, "editor", "notebook-execution"), conditions("StringNotEquals", requestTag(TagCreator), self)},
+			arns(account, "editor", "notebook-execution", "cluster"), conditions("StringNotEquals", requestTag(TagCreator), self)},
 		{"OwnerStays", "Deny", []string{"elasticmapreduce:AddTags", "elasticmapreduce:RemoveTags"}, notebooks, map[string]map[string][]string{
 			"ForAnyValue:StringEqualsIgnoreCase": {"aws:TagKeys": {TagCreator}}, "Null": {resourceTag(TagCreator): {"false"}}}},
 	}}
@@ -88,19 +96,19 @@ func OwnPolicy(account string) Policy {
 
 // DepartmentPolicy binds a notebook's department to a cluster's cost-center: a
 // notebook starts only where both are the department of the user's own principal
-// tag (S5.2). StartEditor and StartNotebookExecution are authorized on the
+// tag (S5.2). What starts, opens or attaches it is authorized on the
 // notebook and on the cluster; both must be allowed. Who creates a notebook may give
 // it their own department only; later neither tag changes: who could tag a cluster
 // could take it over.
 func DepartmentPolicy(account string) Policy {
-	start := []string{"elasticmapreduce:StartEditor", "elasticmapreduce:StartNotebookExecution"}
+	start := []string{"elasticmapreduce:StartEditor", "elasticmapreduce:AttachEditor", "elasticmapreduce:StartNotebookExecution"}
 	retag := []string{"elasticmapreduce:AddTags", "elasticmapreduce:RemoveTags"}
 	department := "${aws:PrincipalTag/" + TagDepartment + "}"
 	return Policy{"2012-10-17", []Statement{
 		{"NotebookOfDepartment", "Allow", start, arns(account, "editor"), map[string]map[string][]string{
 			"StringEquals": {resourceTag(TagDepartment): {department}}}},
-		{"ClusterOfDepartment", "Allow", start, arns(account, "cluster"), conditions("StringEquals", resourceTag(TagCostCenter), department)},
-		{"NoOtherCluster", "Deny", start, arns(account, "cluster"), conditions("StringNotEquals", resourceTag(TagCostCenter), department)},
+		{"ClusterOfDepartment", "Allow", toClusters, arns(account, "cluster"), conditions("StringEquals", resourceTag(TagCostCenter), department)},
+		{"NoOtherCluster", "Deny", toClusters, arns(account, "cluster"), conditions("StringNotEquals", resourceTag(TagCostCenter), department)},
 		{"NoOtherNotebook", "Deny", start, arns(account, "editor"), conditions("StringNotEquals", resourceTag(TagDepartment), department)},
 		{"NoOtherDepartment", "Deny", []string{"elasticmapreduce:CreateEditor", "elasticmapreduce:AddTags"}, arns(account, "editor"), map[string]map[string][]string{
 			"StringNotEquals": {requestTag(TagDepartment): {department}}, "Null": {requestTag(TagDepartment): {"false"}}}},
