@@ -16,7 +16,7 @@ type Cluster struct {
 	// Classifications are its configuration objects; nil: unknown. An empty list
 	// says that there are none.
 	Classifications []Classification
-	Masters         int  // primary nodes; 0 is unknown
+	Masters         int  // primary nodes; below 1 is unknown
 	Known           bool // whether any of it was given: else only the document is judged
 }
 
@@ -62,7 +62,7 @@ func background(c Configuration) finding.Finding {
 	f := said("background-sessions", "EnableUserBackgroundSession", c.Background, finding.Failure,
 		"Livy sessions may outlive their user's sign-out, where the instance allows it", "every session ends at its user's sign-out",
 		"Set EnableUserBackgroundSession to true. Who creates the configuration needs sso:PutApplicationSessionConfiguration.")
-	if c.Background != nil && c.BackgroundKey != backgroundKeys[0] {
+	if c.Background != nil && *c.Background && c.BackgroundKey != backgroundKeys[0] {
 		f.Result, f.Where = finding.Warning, c.BackgroundKey
 		f.What += " The key " + c.BackgroundKey + " is that of EMR Serverless; whether EMR on EC2 honours it is not documented."
 		f.Fix = "Name the key EnableUserBackgroundSession."
@@ -134,7 +134,7 @@ func release(k Cluster) finding.Finding {
 func masters(k Cluster) finding.Finding {
 	f := finding.Finding{Check: "primary-nodes"}
 	switch {
-	case k.Masters == 0:
+	case k.Masters < 1:
 		f.Result, f.What, f.Fix = finding.Unknown, "How many primary nodes the cluster has is not known.", "Look at the cluster's primary instance group; there must be one."
 	case k.Masters > 1:
 		f.Result, f.What, f.Fix = finding.Failure, "The cluster has several primary nodes; Identity Center is not supported there.", "Use a cluster with one primary node."
@@ -157,6 +157,6 @@ func setting(k Cluster, check, key, want, good, bad string) finding.Finding {
 			return f
 		}
 	}
-	f.Result, f.What, f.Fix = finding.Warning, upper(bad)+".", "Set "+key+" to "+want+" in the classification livy-conf: nightshift cluster render --classifications."
+	f.Result, f.What, f.Fix = finding.Warning, upper(bad)+".", "Set "+key+" to "+want+" in the classification livy-conf: nightshift cluster render --part classifications."
 	return f
 }

@@ -143,6 +143,9 @@ func RolePolicy() []byte {
 	}})
 }
 
+// IsRole says whether a text is the ARN of an IAM role.
+func IsRole(arn string) bool { return roleARN.MatchString(arn) }
+
 // RoleTrust is who may assume that role: the role of the cluster's instance
 // profile, with the user's context.
 func RoleTrust(instanceProfileRoleARN string) []byte {

@@ -83,6 +83,9 @@ func renderCluster(part string, s cluster.Settings, profile string, idle time.Du
 		if profile == "" {
 			return nil, usage("--instance-profile-role: it is missing; give the ARN of the role that may assume this one")
 		}
+		if !cluster.IsRole(profile) {
+			return nil, usage("--instance-profile-role: %q is not the ARN of an IAM role (arn:aws:iam::123456789012:role/name)", profile)
+		}
 		return cluster.RoleTrust(profile), nil
 	}
 	return nil, usage("--part: %q is not allowed; it must be security-configuration, classifications, creator-policy, role-policy or role-trust", part)
@@ -109,6 +112,9 @@ Exit status: 0 nothing is wrong, 1 something is, 3 nothing is known to be wrong 
 			conf, err := cluster.Read(text)
 			if err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("primary-nodes") && masters < 1 {
+				return usage("--primary-nodes: %d is not allowed; it must be 1 or more", masters)
 			}
 			k := cluster.Cluster{ReleaseLabel: release, Masters: masters}
 			for _, flag := range []string{"release", "classifications", "bootstrap", "unified-studio", "primary-nodes"} {

@@ -60,6 +60,9 @@ func TestS7_1ClusterCommands(t *testing.T) {
 		{"no file", "", []string{"check", "/nowhere.json"}, 2, ""},
 		{"no part", "", []string{"render", "--part", "all"}, 2, ""},
 		{"idle too short", "", []string{"render", "--part", "classifications", "--idle", "14m"}, 2, ""},
+		{"off, by the key of the prose", strings.Replace(off, "EnableUserBackgroundSession", "userBackgroundSessionsEnabled", 1), []string{"check", "-"}, 1, "failure  background-sessions"},
+		{"no primary node", conf, []string{"check", "-", "--primary-nodes", "-1"}, 2, ""},
+		{"a trust of nobody", "", []string{"render", "--part", "role-trust", "--instance-profile-role", "emr-ec2"}, 2, ""},
 		{"no such word", conf, []string{"check", "-", "--bootstrap", "yes"}, 2, ""},
 	} {
 		out, said, status := command(t, clusterCommand(), c.in, c.args...)
