@@ -92,16 +92,22 @@ func TestS5_1TheWayBackStaysOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		if _, _, err := w.app.StopMove(t.Context(), "arn:move:1", b.Notebook, "j-2", false); err != nil {
-			t.Fatal(err)
-		}
-		w.pass(5 * time.Minute)
-	}
+	m.stopped(t, b.Notebook)
 	other := w.open("u-bob", workload.Run{Engine: workload.EMRNotebook, Endpoint: ofNotebooks})
 	err = w.app.Placed(t.Context(), other, notebookSpec{Place: "e-2/a.ipynb", Cluster: "j-1", Alone: true}.bytes())
 	if !fault.Is(err, fault.Invalid) {
 		t.Errorf("S5.1 another has taken, for itself, the cluster that the notebook may have to go back to: %v", err)
+	}
+}
+
+// stopped asks for the stop of a notebook that is moved, until it is seen over.
+func (m *movers) stopped(t *testing.T, notebook string) {
+	t.Helper()
+	for range 2 {
+		if _, _, err := m.w.app.StopMove(t.Context(), "arn:move:1", notebook, "j-2", false); err != nil {
+			t.Fatal(err)
+		}
+		m.w.pass(5 * time.Minute)
 	}
 }
 
@@ -137,12 +143,7 @@ func TestS5_1AMoveCarriesNoMoreThanItMust(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for range 2 {
-				if _, _, err := w.app.StopMove(t.Context(), "arn:move:1", b.Notebook, "j-2", false); err != nil {
-					t.Fatal(err)
-				}
-				w.pass(5 * time.Minute)
-			}
+			m.stopped(t, b.Notebook)
 			if when == "started again by hand" {
 				if _, err := w.app.EndMove(t.Context(), "arn:move:1", b.Notebook, app.Stopped); err != nil {
 					t.Fatal(err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -29,16 +28,7 @@ themselves. The machine move-notebook moves one to another cluster.`,
 			if err != nil {
 				return err
 			}
-			var items []json.RawMessage
-			var all []client.Notebook
-			_, err = c.Pages(cmd.Context(), "notebooks", nil, func(item json.RawMessage) (bool, error) {
-				var n client.Notebook
-				if err := json.Unmarshal(item, &n); err != nil {
-					return false, err
-				}
-				items, all = append(items, item), append(all, n)
-				return limit == 0 || len(all) < limit, nil
-			})
+			items, all, err := listed(cmd, c, "notebooks", limit, func(client.Notebook) bool { return true })
 			switch {
 			case err != nil:
 				return err

@@ -38,21 +38,6 @@ back.`,
 	return cmd
 }
 
-// parked reads the parked events, newest first, as many as the limit; 0: all.
-func (r *reach) parked(cmd *cobra.Command, c *client.Client, limit int, want func(client.Parked) bool) (items []json.RawMessage, all []client.Parked, err error) {
-	_, err = c.Pages(cmd.Context(), "parked", nil, func(item json.RawMessage) (bool, error) {
-		var p client.Parked
-		if err := json.Unmarshal(item, &p); err != nil {
-			return false, err
-		}
-		if want(p) {
-			items, all = append(items, item), append(all, p)
-		}
-		return limit == 0 || len(all) < limit, nil
-	})
-	return items, all, err
-}
-
 func parkedListCommand(t *terminal) *cobra.Command {
 	r := reach{terminal: t}
 	var limit int
@@ -69,7 +54,7 @@ func parkedListCommand(t *terminal) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			items, all, err := r.parked(cmd, c, limit, func(client.Parked) bool { return true })
+			items, all, err := listed(cmd, c, "parked", limit, func(client.Parked) bool { return true })
 			switch {
 			case err != nil:
 				return err
@@ -203,7 +188,7 @@ were not taken yet, oldest first, and goes on where one is refused.`,
 // everything shows the events that were not taken yet, asks, and names them, oldest
 // first.
 func (o *replayOptions) everything(cmd *cobra.Command, c *client.Client) ([]string, error) {
-	_, all, err := o.parked(cmd, c, 0, func(p client.Parked) bool { return p.Replayed == "" })
+	_, all, err := listed(cmd, c, "parked", 0, func(p client.Parked) bool { return p.Replayed == "" })
 	if err != nil {
 		return nil, err
 	}

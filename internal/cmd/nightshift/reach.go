@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net"
 	"net/http"
 	"net/url"
@@ -157,4 +158,19 @@ func (r *reach) completes(cmd *cobra.Command) {
 			panic(err) // it is registered twice: a fault of this program
 		}
 	}
+}
+
+// listed reads a list of the API, what is wanted of it, as many as the limit; 0: all.
+func listed[T any](cmd *cobra.Command, c *client.Client, path string, limit int, want func(T) bool) (items []json.RawMessage, all []T, err error) {
+	_, err = c.Pages(cmd.Context(), path, nil, func(item json.RawMessage) (bool, error) {
+		var v T
+		if err := json.Unmarshal(item, &v); err != nil {
+			return false, err
+		}
+		if want(v) {
+			items, all = append(items, item), append(all, v)
+		}
+		return limit == 0 || len(all) < limit, nil
+	})
+	return items, all, err
 }

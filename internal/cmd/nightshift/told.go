@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,18 +32,7 @@ that a run will probably not finish in time, that a session is forgotten.`,
 			if err != nil {
 				return err
 			}
-			var items []json.RawMessage
-			var all []client.Notice
-			_, err = c.Pages(cmd.Context(), "notices", nil, func(item json.RawMessage) (bool, error) {
-				var n client.Notice
-				if err := json.Unmarshal(item, &n); err != nil {
-					return false, err
-				}
-				if about == "" || n.Session == about {
-					items, all = append(items, item), append(all, n)
-				}
-				return limit == 0 || len(all) < limit, nil
-			})
+			items, all, err := listed(cmd, c, "notices", limit, func(n client.Notice) bool { return about == "" || n.Session == about })
 			switch {
 			case err != nil:
 				return err

@@ -54,14 +54,19 @@ func (s *Sim) has(id string) bool {
 	return no == nil
 }
 
-func (s *Sim) describeCluster(body []byte, now time.Time) (any, *refusal) {
+// asked is the cluster that a request names.
+func (s *Sim) asked(body []byte) (Cluster, *refusal) {
 	var in struct {
 		ID string `json:"ClusterId"`
 	}
 	if no := read(body, &in); no != nil {
-		return nil, no
+		return Cluster{}, no
 	}
-	c, no := s.cluster(in.ID)
+	return s.cluster(in.ID)
+}
+
+func (s *Sim) describeCluster(body []byte, now time.Time) (any, *refusal) {
+	c, no := s.asked(body)
 	if no != nil {
 		return nil, no
 	}

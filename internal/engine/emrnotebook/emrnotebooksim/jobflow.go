@@ -154,13 +154,7 @@ func (s *Sim) listClusters(body []byte, now time.Time) (any, *refusal) {
 }
 
 func (s *Sim) listBootstrapActions(body []byte) (any, *refusal) {
-	var in struct {
-		ID string `json:"ClusterId"`
-	}
-	if no := read(body, &in); no != nil {
-		return nil, no
-	}
-	c, no := s.cluster(in.ID)
+	c, no := s.asked(body)
 	if no != nil {
 		return nil, no
 	}
