@@ -63,6 +63,13 @@ func (s *shaky) Session(ctx context.Context, id string) (session.Session, error)
 	return s.Store.Session(ctx, id)
 }
 
+func (s *shaky) Notebooks(ctx context.Context, cursor string) ([]app.Notebook, string, error) {
+	if s.down {
+		return nil, "", errDown
+	}
+	return s.Store.Notebooks(ctx, cursor)
+}
+
 func (s *shaky) User(ctx context.Context, user string) (session.UserFacts, error) {
 	if s.down {
 		return session.UserFacts{}, errDown
