@@ -145,12 +145,17 @@ func (w *town) tells(line string) {
 		args = append(args, "--local="+w.url)
 	}
 	out, errOut, status := w.runs(args...)
+	errOut = passing.ReplaceAllString(errOut, "")
 	fmt.Fprintf(&w.said, "$ nightshift %s\n%s", tmp.ReplaceAllString(line, "$1"), tmp.ReplaceAllString(port.ReplaceAllString(out, "127.0.0.1:4600"), "$1"))
 	if errOut = tmp.ReplaceAllString(port.ReplaceAllString(errOut, "127.0.0.1:4600"), "$1"); errOut != "" {
 		fmt.Fprintf(&w.said, "--- on standard error:\n%s", strings.NewReplacer("\r", "\\r", "\x1b", "\\e").Replace(errOut))
 	}
 	fmt.Fprintf(&w.said, "[exit %d]\n\n", status)
 }
+
+// passing is what is told only by who asks in the moment between a session's
+// opening and its run's start.
+var passing = regexp.MustCompile(`session \S+ is open, its run is being started\n`)
 
 // fields splits a command line at spaces, but for those within quotes.
 func fields(line string) []string {
