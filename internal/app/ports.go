@@ -97,6 +97,13 @@ type Parked struct {
 	At     time.Time
 }
 
+// Sampled is a kind of event that is not recognised (S3.1).
+type Sampled struct {
+	Kind  string // the service and the event's name
+	Count int64  // how many came
+	Body  string // of the first, at most 256 KiB of it
+}
+
 // Store remembers. Every method answers errors with a fault kind. Reads of one
 // thing by its id are strongly consistent; list reads are not, unless said.
 type Store interface {
@@ -182,6 +189,8 @@ type Store interface {
 	// Sample counts an unrecognised kind of event and keeps one body of each
 	// kind (S3.1); it answers the count including this one.
 	Sample(ctx context.Context, kind string, body []byte, at time.Time) (count int64, err error)
+	// Samples lists what was sampled, in no order.
+	Samples(ctx context.Context, cursor string) (sampled []Sampled, next string, err error)
 	// Mark reads a named moment (how far a replay has got); zero where never set.
 	Mark(ctx context.Context, name string) (time.Time, error)
 	// SetMark moves a named moment forward; an earlier one changes nothing.

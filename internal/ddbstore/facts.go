@@ -291,6 +291,7 @@ func (s *Store) Sample(ctx context.Context, kind string, body []byte, at time.Ti
 	if err := checkID(op, "kind", kind); err != nil {
 		return 0, err
 	}
+	listed := schema.GSI1
 	kept := append([]byte{}, body[:min(len(body), bodyMax)]...)
 	var out *dynamodb.UpdateItemOutput
 	err := s.write(ctx, func() (err error) {
@@ -298,11 +299,11 @@ func (s *Store) Sample(ctx context.Context, kind string, body []byte, at time.Ti
 			TableName: &s.table,
 			Key:       sampleOf(kind).key(),
 			UpdateExpression: aws.String("SET #schema = :schema, #kind = :kind, #body = if_not_exists(#body, :body), " +
-				"#expiresAt = :expiry ADD #count :one"),
-			ExpressionAttributeNames: names(attrSchema, attrKind, attrBody, schema.TTLAttribute, attrCount),
+				"#expiresAt = :expiry, #" + listed.PartitionKey.Name + " = :list, #" + listed.SortKey.Name + " = :place ADD #count :one"),
+			ExpressionAttributeNames: names(attrSchema, attrKind, attrBody, schema.TTLAttribute, attrCount, listed.PartitionKey.Name, listed.SortKey.Name),
 			ExpressionAttributeValues: item{
 				":schema": number(schema.Version), ":kind": text(kind), ":body": &types.AttributeValueMemberB{Value: kept},
-				":expiry": expiry(at), ":one": number(1),
+				":expiry": expiry(at), ":one": number(1), ":list": text(sampledList), ":place": text(digest(kind)),
 			},
 			ReturnValues: types.ReturnValueUpdatedNew,
 		})
@@ -312,6 +313,13 @@ func (s *Store) Sample(ctx context.Context, kind string, body []byte, at time.Ti
 		return 0, classify(op, err)
 	}
 	return getNumber(out.Attributes, attrCount), nil
+}
+
+// sampledList is the partition of gsi1 that has a place for each sample.
+const sampledList = "SAMPLED"
+
+func decodeSample(op string, it item) (app.Sampled, error) {
+	return app.Sampled{Kind: getText(it, attrKind), Count: getNumber(it, attrCount), Body: string(getBytes(it, attrBody))}, ours(op, it)
 }
 
 // SampleBody is the first body kept of a kind of event; NotFound where none is.

@@ -368,3 +368,10 @@ func (s *Store) ParkedEvents(ctx context.Context, from string) ([]app.Parked, st
 	l := list{op: "ddbstore: list parked events", name: "parked", index: schema.GSI1, partitions: []string{"PARKED"}, newest: true, size: parkedPage}
 	return page(ctx, s, l, from, decodeParked, all)
 }
+
+// Samples implements app.Store. One that was kept before there was this list is on it
+// from its kind's next event on.
+func (s *Store) Samples(ctx context.Context, from string) ([]app.Sampled, string, error) {
+	l := list{op: "ddbstore: list samples", name: "samples", index: schema.GSI1, partitions: []string{sampledList}, size: parkedPage}
+	return page(ctx, s, l, from, decodeSample, all)
+}

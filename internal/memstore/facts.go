@@ -155,11 +155,14 @@ func (s *Store) Sample(ctx context.Context, kind string, body []byte, _ time.Tim
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.samples[kind] == nil {
-		s.samples[kind] = &sample{body: slices.Clone(body[:min(len(body), BodyMax)])}
+	k := s.samples[kind]
+	if k.Count == 0 {
+		k = app.Sampled{Kind: kind, Body: string(body[:min(len(body), BodyMax)])}
 	}
-	s.samples[kind].count++
-	return s.samples[kind].count, nil
+	k.Count++
+	s.samples[kind] = k
+	s.index.sample(k)
+	return k.Count, nil
 }
 
 // SampleBody is the first body kept of a kind of event; NotFound where none is.
@@ -170,10 +173,10 @@ func (s *Store) SampleBody(ctx context.Context, kind string) ([]byte, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.samples[kind] == nil {
+	if s.samples[kind].Count == 0 {
 		return nil, fault.Newf(op, fault.NotFound, "no event of kind %q was sampled", kind)
 	}
-	return slices.Clone(s.samples[kind].body), nil
+	return []byte(s.samples[kind].Body), nil
 }
 
 // Mark implements app.Store.

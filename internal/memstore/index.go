@@ -33,6 +33,7 @@ type indexes struct {
 	pending    *sorted[string]
 	registry   *sorted[app.Endpoint]
 	parked     *sorted[app.Parked]
+	samples    *sorted[app.Sampled]
 	notebooks  *sorted[app.Notebook]
 	moves      *sorted[app.Notebook]
 }
@@ -50,6 +51,7 @@ func newIndexes() *indexes {
 		pending:    newSorted[string](ascending),
 		registry:   newSorted[app.Endpoint](ascending),
 		parked:     newSorted[app.Parked](descending),
+		samples:    newSorted[app.Sampled](ascending),
 		notebooks:  newSorted[app.Notebook](ascending),
 		moves:      newSorted[app.Notebook](ascending),
 	}
@@ -207,6 +209,10 @@ func (x *indexes) park(p app.Parked) {
 	x.write("P#", p.ID, func() { x.parked.put(keyOf(p.At, p.ID), p) })
 }
 
+func (x *indexes) sample(k app.Sampled) {
+	x.write("K#", k.Kind, func() { x.samples.put(keyOf(time.Time{}, k.Kind), k) })
+}
+
 // cursor is where a page ended.
 type cursor struct {
 	Index string `json:"index"`
@@ -362,4 +368,9 @@ func (s *Store) Endpoints(ctx context.Context, from string) ([]app.Endpoint, str
 // ParkedEvents implements app.Store.
 func (s *Store) ParkedEvents(ctx context.Context, from string) ([]app.Parked, string, error) {
 	return page(ctx, s, "memstore: list parked events", "parked", from, func() *sorted[app.Parked] { return s.index.parked }, nil)
+}
+
+// Samples implements app.Store.
+func (s *Store) Samples(ctx context.Context, from string) ([]app.Sampled, string, error) {
+	return page(ctx, s, "memstore: list samples", "samples", from, func() *sorted[app.Sampled] { return s.index.samples }, nil)
 }

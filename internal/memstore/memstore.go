@@ -38,7 +38,7 @@ type Store struct {
 	endpoints map[string]app.Endpoint
 	policy    session.Policy
 	parked    map[string]bool
-	samples   map[string]*sample
+	samples   map[string]app.Sampled
 	marks     map[string]time.Time
 	anchors   []proof.Anchor // by number, from 1 on
 	notebooks map[string]app.Notebook
@@ -57,11 +57,6 @@ type record struct {
 	entries []*app.Entry
 	read    int64 // number of the batch read that gave it last
 	out     queue // entries on their way to the subscribers
-}
-
-type sample struct {
-	count int64
-	body  []byte
 }
 
 var _ app.Store = (*Store)(nil)
@@ -91,7 +86,7 @@ func New(opts ...Option) *Store {
 		endpoints: map[string]app.Endpoint{},
 		policy:    session.DefaultPolicy(),
 		parked:    map[string]bool{},
-		samples:   map[string]*sample{},
+		samples:   map[string]app.Sampled{},
 		marks:     map[string]time.Time{},
 		notebooks: map[string]app.Notebook{},
 		ledgers:   map[string]app.Ledger{},

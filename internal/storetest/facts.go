@@ -172,6 +172,11 @@ func samples(t *testing.T, s suite) {
 	if got := must[[]byte](t)(s.SampleBody(s.ctx, "sso/NewEvent")); !bytes.Equal(got, []byte("{\"n\":1}\xff")) {
 		t.Errorf("the body kept is %q", got)
 	}
+	s.Settle()
+	byKind := func(x, y app.Sampled) int { return strings.Compare(x.Kind, y.Kind) }
+	if got := slices.SortedFunc(slices.Values(everything(t, s.sampled)), byKind); !slices.Equal(got, []app.Sampled{{Kind: "sso/NewEvent", Count: 3, Body: "{\"n\":1}\xff"}, {Kind: "sso/Other", Count: 1}}) {
+		t.Errorf("sampled: %.600v", got)
+	}
 	_, err := s.SampleBody(s.ctx, "sso/NeverSeen")
 	wantKind(t, "the body of a kind that nobody saw", err, fault.NotFound)
 }
@@ -244,6 +249,7 @@ func hostileIDs(t *testing.T, s suite) {
 		s.checkHostile(t, i, id)
 	}
 	wantSet(t, "parked", everything(t, s.parked), func(p app.Parked) string { return p.ID }, ids)
+	wantSet(t, "sampled", everything(t, s.sampled), func(k app.Sampled) string { return k.Kind }, ids)
 	wantSet(t, "list", everything(t, s.list()), idOf, ids)
 	// One run's name must not be readable as another's.
 	for i, r := range []workload.Ref{{Endpoint: "p#q", ID: "r"}, {Endpoint: "p", ID: "q#r"}, {Endpoint: "p", ID: "#q#r"}, {Endpoint: "p#", ID: "q#r"}} {

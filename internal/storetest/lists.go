@@ -247,6 +247,7 @@ func cursors(t *testing.T, s suite) {
 		"PendingUsers": func(c string) error { _, _, err := s.Store.PendingUsers(s.ctx, c); return err },
 		"Endpoints":    func(c string) error { _, _, err := s.Store.Endpoints(s.ctx, c); return err },
 		"ParkedEvents": func(c string) error { _, _, err := s.Store.ParkedEvents(s.ctx, c); return err },
+		"Samples":      func(c string) error { _, _, err := s.Store.Samples(s.ctx, c); return err },
 	}
 	for name, read := range reads {
 		for _, bad := range []string{"x", "!!", "e30", "bnVsbA", "[]", strings.Repeat("A", 5000), first.Next + "AAAA", first.Next} {

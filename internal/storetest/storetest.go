@@ -88,7 +88,7 @@ var cases = []struct {
 	{"user: conflicts and pending", users},
 	{"policy: default and conflicts", policies},
 	{"parked: kept once, newest first, bytes as they came (S3.6)", parking},
-	{"sample: counts, keeps the first body (S3.1)", samples},
+	{"sample: counts, keeps the first body, is listed (S3.1)", samples},
 	{"mark: moves forward only", marks},
 	{"cursor: malformed is Invalid", cursors},
 	{"ids: hostile ones do not collide", hostileIDs},
@@ -288,6 +288,8 @@ func (s suite) park(p app.Parked) error {
 	_, err := s.Store.Park(s.ctx, p)
 	return err
 }
+
+func (s suite) sampled(c string) ([]app.Sampled, string, error) { return s.Store.Samples(s.ctx, c) }
 
 func (s suite) parked(c string) ([]app.Parked, string, error) { return s.Store.ParkedEvents(s.ctx, c) }
 

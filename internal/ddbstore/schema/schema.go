@@ -35,6 +35,7 @@
 //	gsi1   PENDING                    pending since         users whose fan-out is not complete
 //	gsi1   ENDPOINTS                  (hash)                every endpoint
 //	gsi1   PARKED                     parked at             every parked event
+//	gsi1   SAMPLED                    (hash)                every kind of event that is not recognised
 //	gsi1   MOVES                      since                 notebooks that are being moved
 //	gsi2   E#<endpoint>               opened                sessions not ENDED, of one endpoint
 //	gsi2   NOTEBOOKS                  (hash)                every notebook
@@ -101,7 +102,7 @@
 //	PutPolicy                              1 table
 //	SetMark                                1 table
 //	Park, a body of 1.5 KB                 2 table, 1 gsi1
-//	Sample                                 1 table
+//	Sample, the first time                 1 table, 1 gsi1
 //	PutAnchor, 1,000 heads                 39 table
 //	PutNotebook, the first time            1 table, 1 gsi2
 //	PutNotebook, a move begins             1 table, 1 gsi1
