@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"nightshift/internal/fault"
@@ -88,7 +89,8 @@ func (a *App) ReplayParked(ctx context.Context, act Act, id string) (ParkedStory
 	now := a.Now()
 	m, err := a.Parse([]byte(p.Body), now)
 	if err == nil {
-		err = a.Handle(ctx, m)
+		patient, _ := a.observed(false, askPatience) // a person waits
+		err = patient.Handle(ctx, m)
 	}
 	switch {
 	case fault.Is(err, fault.Invalid):
@@ -98,4 +100,53 @@ func (a *App) ReplayParked(ctx context.Context, act Act, id string) (ParkedStory
 	}
 	p.Replayed = now
 	return p, a.Store.SetMark(ctx, markReplayed(id), now)
+}
+
+// SampleStory is a kind of event that is not recognised, and when the newest came.
+type SampleStory struct {
+	ID string // of the kind, for addresses
+	Sampled
+	Newest time.Time
+}
+
+// sampleID names a kind where its own name cannot stand.
+func sampleID(kind string) string { return "k-" + digest(kind) }
+
+// Samples lists the kinds of identity events that are not recognised, each with the
+// first that came (S3.1): one of them may be AWS's revoke, whose name is not documented.
+func (a *App) Samples(ctx context.Context, who Actor, cursor string) ([]SampleStory, string, error) {
+	if err := who.admin("list samples"); err != nil {
+		return nil, "", err
+	}
+	page, next, err := a.Store.Samples(ctx, cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	stories := make([]SampleStory, 0, len(page))
+	for _, k := range page {
+		at, err := a.Store.Mark(ctx, markSampled+k.Kind)
+		if err != nil {
+			return nil, "", err
+		}
+		stories = append(stories, SampleStory{sampleID(k.Kind), k, at})
+	}
+	return stories, next, nil
+}
+
+// Sample reads one of them.
+func (a *App) Sample(ctx context.Context, who Actor, id string) (SampleStory, error) {
+	cursor := ""
+	for range parkedPages {
+		page, next, err := a.Samples(ctx, who, cursor)
+		if err != nil {
+			return SampleStory{}, err
+		}
+		if i := slices.IndexFunc(page, func(k SampleStory) bool { return k.ID == id }); i >= 0 {
+			return page[i], nil
+		}
+		if cursor = next; next == "" {
+			break
+		}
+	}
+	return SampleStory{}, fault.Newf("read sample", fault.NotFound, "no kind of event %q was sampled; each is kept for a limited time after its newest", id)
 }

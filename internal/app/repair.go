@@ -23,6 +23,8 @@ type Repair struct {
 	ID       string // of the act; "" where it was rehearsed
 	At       time.Time
 	Endpoint string // the only one looked at; "": all
+	From     string // where it began (Repair.Next of the one before); "": at the beginning
+	Next     string // where to go on: the caller's time was up; "": all was looked at
 	Plan     string // names what would be healed: a repair of it heals nothing else
 	Findings []Finding
 }
@@ -74,24 +76,23 @@ const askPatience = 8 * time.Second
 // first; more are said to be left out.
 const recordsMax = 5_000
 
-// Rehearse finds what a repair would heal, and changes nothing. endpoint is the one
-// to look at, "" for all.
-func (a *App) Rehearse(ctx context.Context, who Actor, endpoint string) (Repair, error) {
-	if err := a.mayRepair(ctx, who, endpoint); err != nil {
+// Rehearse finds what a repair would heal, and changes nothing.
+func (a *App) Rehearse(ctx context.Context, who Actor, over Stretch) (Repair, error) {
+	if err := a.mayRepair(ctx, who, over); err != nil {
 		return Repair{}, err
 	}
-	return a.repair(ctx, endpoint, true, "")
+	return a.repair(ctx, over, true, "")
 }
 
 // Repair heals what it finds. plan, where given, is that of a rehearsal: Conflict
 // where something else would be healed by now.
-func (a *App) Repair(ctx context.Context, act Act, endpoint, plan string) (Repair, error) {
+func (a *App) Repair(ctx context.Context, act Act, over Stretch, plan string) (Repair, error) {
 	const op = "repair"
-	if err := first(act.check(op), a.mayRepair(ctx, act.Who, endpoint)); err != nil {
+	if err := first(act.check(op), a.mayRepair(ctx, act.Who, over)); err != nil {
 		return Repair{}, err
 	}
 	if plan != "" {
-		now, err := a.repair(ctx, endpoint, true, "")
+		now, err := a.repair(ctx, over, true, "")
 		if err == nil && now.Plan != plan {
 			err = fault.Newf(op, fault.Conflict, "something else would be healed by now: look at it again")
 		}
@@ -99,22 +100,27 @@ func (a *App) Repair(ctx context.Context, act Act, endpoint, plan string) (Repai
 			return Repair{}, err
 		}
 	}
-	r, err := a.record(ctx, act, recorded{Event: session.Event{Kind: kindRepair}, Asked: "repair " + endpoint}, false)
+	r, err := a.record(ctx, act, recorded{Event: session.Event{Kind: kindRepair}, Asked: strings.TrimRight("repair "+over.Endpoint+" "+over.From, " ")}, false)
 	if err != nil {
 		return Repair{}, err
 	}
-	done, err := a.repair(ctx, endpoint, false, r.Event.Evidence)
+	done, err := a.repair(ctx, over, false, r.Event.Evidence)
 	done.ID = r.Event.ID
 	return done, err
 }
 
-func (a *App) mayRepair(ctx context.Context, who Actor, endpoint string) error {
+func (a *App) mayRepair(ctx context.Context, who Actor, over Stretch) error {
 	const op = "repair"
-	if err := who.admin(op); err != nil || endpoint == "" {
+	if err := who.admin(op); err != nil {
+		return err
+	}
+	endpoint := over.Endpoint
+	_, err := over.steps()
+	if err != nil || endpoint == "" {
 		return err
 	}
 	known := slices.Contains(a.Endpoints, endpoint)
-	err := a.endpoints(ctx, func(e Endpoint) error { known = known || e.ID == endpoint; return nil })
+	err = a.endpoints(ctx, func(e Endpoint) error { known = known || e.ID == endpoint; return nil })
 	if err == nil && !known {
 		err = fault.Newf(op, fault.NotFound, "there is no endpoint %q", endpoint)
 	}
@@ -129,32 +135,34 @@ type repairing struct {
 	evidence  string
 	only      string // endpoint
 	found     []Finding
+	stretch
 }
 
-func (a *App) repair(ctx context.Context, endpoint string, rehearsed bool, evidence string) (Repair, error) {
-	r := &repairing{rehearsed: rehearsed, evidence: evidence, only: endpoint}
+func (a *App) repair(ctx context.Context, over Stretch, rehearsed bool, evidence string) (Repair, error) {
+	looks, err := over.steps()
+	r := &repairing{rehearsed: rehearsed, evidence: evidence, only: over.Endpoint, stretch: looks}
 	r.App, r.deeds = a.observed(rehearsed, askPatience)
-	if err := r.ages(ctx); err != nil {
-		return Repair{}, err
+	r.until = a.third(ctx)
+	if err == nil && over.From == "" {
+		err = r.ages(ctx)
 	}
-	if err := r.endpoints(ctx); err != nil {
-		return Repair{}, err
+	checks := map[string]func(context.Context, step) error{partEndpoints: r.endpoints, partRecords: r.records, partEffects: r.effects, partFacts: r.facts}
+	for at := looks.from; err == nil && at.part < len(parts) && r.ends == nil; at = (step{part: at.part + 1}) {
+		err = checks[parts[at.part]](ctx, at)
 	}
-	for _, check := range []func(context.Context) error{r.records, r.effects, r.facts} {
-		if err := check(ctx); err != nil {
-			return Repair{}, err
-		}
+	if err != nil {
+		return Repair{}, err
 	}
 	slices.SortStableFunc(r.found, func(x, y Finding) int {
 		return slices.Index(findingOrder, x.Kind) - slices.Index(findingOrder, y.Kind)
 	})
-	parts := []string{endpoint}
+	plan := []string{over.Endpoint, over.From}
 	for _, f := range r.found {
 		if f.Heal != "" {
-			parts = append(parts, string(f.Kind), f.Endpoint, f.Session, f.Run)
+			plan = append(plan, string(f.Kind), f.Endpoint, f.Session, f.Run)
 		}
 	}
-	return Repair{At: a.Now(), Endpoint: endpoint, Plan: digest(parts...), Findings: r.found}, nil
+	return Repair{At: a.Now(), Endpoint: over.Endpoint, From: over.From, Next: r.next(), Plan: digest(plan...), Findings: r.found}, nil
 }
 
 // add adds a finding that a repair heals; err is why it did not.
@@ -212,7 +220,7 @@ func (r *repairing) ages(ctx context.Context) error {
 
 // endpoints makes the truth check of each endpoint (S3.5a), and sees that those who
 // tend it are alive.
-func (r *repairing) endpoints(ctx context.Context) error {
+func (r *repairing) endpoints(ctx context.Context, from step) error {
 	var all []Endpoint
 	registered := map[string]bool{}
 	err := r.App.endpoints(ctx, func(e Endpoint) error {
@@ -232,7 +240,14 @@ func (r *repairing) endpoints(ctx context.Context) error {
 			all = append(all, Endpoint{ID: id})
 		}
 	}
+	slices.SortFunc(all, func(x, y Endpoint) int { return strings.Compare(x.ID, y.ID) })
 	for _, e := range all {
+		if e.ID < from.id {
+			continue
+		}
+		if r.stops(step{id: e.ID}) {
+			return nil
+		}
 		if err := r.endpoint(ctx, e); err != nil {
 			return err
 		}
@@ -333,7 +348,10 @@ func snapshot(s session.Session) session.Snapshot {
 }
 
 // effects looks for effects that linger, which the sweep drives each minute.
-func (r *repairing) effects(ctx context.Context) error {
+func (r *repairing) effects(ctx context.Context, from step) error {
+	if r.stops(from) {
+		return nil
+	}
 	var lingering []Entry
 	for cursor := ""; ; {
 		entries, next, err := r.Store.Unfinished(ctx, r.Now().Add(-2*cadence.EffectLinger), cursor)
@@ -346,6 +364,10 @@ func (r *repairing) effects(ctx context.Context) error {
 		}
 	}
 	for _, e := range lingering {
+		if r.late(ctx) {
+			r.timeUp("all effects that linger were looked at")
+			return nil
+		}
 		s, err := r.Store.Session(ctx, e.SessionID)
 		if err != nil || !r.about(s.Run.Endpoint) {
 			if fault.Is(err, fault.NotFound) {
@@ -375,11 +397,19 @@ func (r *repairing) effects(ctx context.Context) error {
 	return nil
 }
 
+// timeUp says what was not looked at in the caller's time.
+func (r *repairing) timeUp(before string) {
+	r.add(Finding{Kind: FindUnchecked, Endpoint: r.only, Found: "time was up before " + before, Advice: "the sweep goes on each minute; repair again"}, nil)
+}
+
 // factsWithin is how long a fact may be on its way to all sessions: several sweeps.
 const factsWithin = 3 * cadence.Sweep
 
 // facts looks for facts about users that have not reached all of their sessions.
-func (r *repairing) facts(ctx context.Context) error {
+func (r *repairing) facts(ctx context.Context, from step) error {
+	if r.stops(from) {
+		return nil
+	}
 	var users []string
 	for cursor := ""; ; {
 		page, next, err := r.Store.PendingUsers(ctx, cursor)
@@ -392,6 +422,10 @@ func (r *repairing) facts(ctx context.Context) error {
 		}
 	}
 	for _, user := range users {
+		if r.late(ctx) {
+			r.timeUp("all facts that have not reached their sessions were looked at")
+			return nil
+		}
 		u, err := r.Store.User(ctx, user)
 		if err != nil {
 			return err
@@ -430,11 +464,18 @@ func listedIn(lists map[string]map[string]bool, key string, read func(cursor str
 
 // records compares the records with the lists and claims that lead to them, and
 // with their own histories. Only what a list of all sessions has can be found so.
-func (r *repairing) records(ctx context.Context) error {
+func (r *repairing) records(ctx context.Context, from step) error {
 	l := lists{map[string]map[string]bool{}, map[string]map[string]bool{}, nil}
-	looked, enough := 0, errors.New("enough")
+	looked, later, enough := from.looked, errors.New("later"), errors.New("enough")
+	begun := false
 	err := pages(func(cursor string) (Page, error) {
-		if looked >= recordsMax || r.late(ctx) {
+		if !begun {
+			begun, cursor = true, from.cursor
+		}
+		switch {
+		case r.stops(step{part: from.part, looked: looked, cursor: cursor}):
+			return Page{}, later
+		case looked >= recordsMax || r.late(ctx):
 			return Page{}, enough
 		}
 		return r.Store.List(ctx, cursor)
@@ -448,6 +489,9 @@ func (r *repairing) records(ctx context.Context) error {
 				Advice: "look at it with nightshift why " + s.ID}, nil)
 		}
 	})
+	if errors.Is(err, later) {
+		return nil
+	}
 	if errors.Is(err, enough) {
 		r.add(Finding{Kind: FindUnchecked, Endpoint: r.only, Found: fmt.Sprintf("only the newest %d records were compared with the lists that lead to them", looked), Advice: "repair one endpoint at a time, when less is going on"}, nil)
 		err = nil

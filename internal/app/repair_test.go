@@ -52,7 +52,7 @@ func (s sealedStore) Sample(context.Context, string, []byte, time.Time) (int64, 
 
 // The reads of a store; whatever else a store can do is a write, and is sealed.
 var reads = []string{"Session", "Sessions", "History", "Claimed", "OfUser", "OfEndpoint", "Due", "List", "Unfinished", "Changes", "Anchors", "User",
-	"PendingUsers", "Endpoint", "Endpoints", "Policy", "ParkedEvents", "Mark", "Notebook", "Notebooks", "Moves", "Ledger"}
+	"PendingUsers", "Endpoint", "Endpoints", "Policy", "ParkedEvents", "Samples", "Mark", "Notebook", "Notebooks", "Moves", "Ledger"}
 
 // Every write of a store is one that the tests below would see.
 func TestASealedStoreIsSealed(t *testing.T) {
@@ -130,7 +130,7 @@ func TestS3_5ARepairDoesWhatItsRehearsalShows(t *testing.T) {
 	real := w.app.Store
 	w.app.Store = sealedStore{real, t}
 	said, begun, stops := len(w.says.said), len(w.executions), len(w.engine.stops)
-	shown, err := w.app.Rehearse(t.Context(), root, "")
+	shown, err := w.app.Rehearse(t.Context(), root, app.Stretch{})
 	w.app.Store = real
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestS3_5ARepairDoesWhatItsRehearsalShows(t *testing.T) {
 		}
 	}
 	w.deaf = false // what the repair decides is carried out as all that is decided
-	done, err := w.app.Repair(t.Context(), app.Act{Who: root, Key: "repair-1", Why: "it drifted"}, "", shown.Plan)
+	done, err := w.app.Repair(t.Context(), app.Act{Who: root, Key: "repair-1", Why: "it drifted"}, app.Stretch{}, shown.Plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestS3_5ARepairDoesWhatItsRehearsalShows(t *testing.T) {
 		t.Errorf("orphans said: %v", n)
 	}
 	w.pass(time.Minute)
-	again, err := w.app.Rehearse(t.Context(), root, "")
+	again, err := w.app.Rehearse(t.Context(), root, app.Stretch{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestARepairWritesMissingPlacesAgain(t *testing.T) {
 	before := w.get(a.ID).Version
 	broken := &lacking{Store: w.store, run: a.Run.Ref(), id: b.ID}
 	w.app.Store = broken
-	shown, err := w.app.Rehearse(t.Context(), root, onEKS)
+	shown, err := w.app.Rehearse(t.Context(), root, app.Stretch{Endpoint: onEKS})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestARepairWritesMissingPlacesAgain(t *testing.T) {
 			t.Errorf("nobody finds %s of %s:\n%s", want.kind, want.id, described(shown.Findings))
 		}
 	}
-	done, err := w.app.Repair(t.Context(), app.Act{Who: root, Key: "repair-2"}, onEKS, shown.Plan)
+	done, err := w.app.Repair(t.Context(), app.Act{Who: root, Key: "repair-2"}, app.Stretch{Endpoint: onEKS}, shown.Plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func TestARepairTouchesNoEvidence(t *testing.T) {
 	w.app.Store = forged{w.store, s.ID}
 	defer func() { w.app.Store = w.store }()
 	before := w.get(s.ID).Version
-	done, err := w.app.Repair(t.Context(), app.Act{Who: root}, "", "")
+	done, err := w.app.Repair(t.Context(), app.Act{Who: root}, app.Stretch{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,13 +293,13 @@ func TestARepairDoesNotGuess(t *testing.T) {
 	w.pass(20 * time.Minute)
 	for _, kind := range []fault.Kind{fault.Denied, fault.Unknown} {
 		w.engine.onList = func(string) error { return fault.New("list runs", kind, errDown) }
-		done, err := w.app.Repair(t.Context(), app.Act{Who: root}, onEKS, "")
+		done, err := w.app.Repair(t.Context(), app.Act{Who: root}, app.Stretch{Endpoint: onEKS}, "")
 		if err != nil || len(done.Findings) != 1 || done.Findings[0].Kind != app.FindUnchecked || done.Findings[0].Advice == "" {
 			t.Errorf("%v: %s", err, described(done.Findings))
 		}
 	}
 	w.must(s.ID, session.Active, "")
-	if _, err := w.app.Rehearse(t.Context(), app.Actor{Name: "ana", User: "ana"}, ""); !fault.Is(err, fault.Denied) {
+	if _, err := w.app.Rehearse(t.Context(), app.Actor{Name: "ana", User: "ana"}, app.Stretch{}); !fault.Is(err, fault.Denied) {
 		t.Errorf("a user: %v", err)
 	}
 }
@@ -309,7 +309,7 @@ func TestARepairEndsInTime(t *testing.T) {
 	w := newWorld(t)
 	w.start("ana", jobRun)
 	w.pass(5 * time.Minute)
-	r, err := w.app.Rehearse(bounded{t.Context(), w.now.Add(3 * time.Second)}, root, onEKS)
+	r, err := w.app.Rehearse(bounded{t.Context(), w.now.Add(3 * time.Second)}, root, app.Stretch{Endpoint: onEKS})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,3 +325,82 @@ type bounded struct {
 }
 
 func (b bounded) Deadline() (time.Time, bool) { return b.until, true }
+
+// A repair whose time is up says where it goes on, and the stretches together find and
+// heal what one that nobody waits for does.
+func TestARepairGoesOnWhereItsTimeWasUp(t *testing.T) {
+	w, _ := drifted(t)
+	whole, err := w.app.Rehearse(t.Context(), root, app.Stretch{})
+	if err != nil || whole.Next != "" {
+		t.Fatalf("%v, next %q", err, whole.Next)
+	}
+	w.deaf = false
+	// Each look at the clock takes half a second of the 30 that API Gateway gives.
+	now, ticking := w.app.Now, 0
+	w.app.Now = func() time.Time {
+		ticking++
+		return now().Add(time.Duration(ticking) * 500 * time.Millisecond)
+	}
+	name := func(f app.Finding) string {
+		return strings.Join([]string{string(f.Kind), f.Endpoint, f.Session, f.Run, f.User, f.Heal}, " ")
+	}
+	var found []string
+	stretches := 0
+	for over := (app.Stretch{}); ; stretches++ {
+		ticking = 0
+		shown, err := w.app.Rehearse(bounded{t.Context(), w.now.Add(28 * time.Second)}, root, over)
+		if err != nil || stretches > 20 {
+			t.Fatalf("stretch %d from %q: %v", stretches, over.From, err)
+		}
+		if over.To = shown.Next; over.To == "" {
+			over.To = app.WholeRepair
+		}
+		ticking = 0
+		done, err := w.app.Repair(t.Context(), app.Act{Who: root, Key: fmt.Sprint("stretch-", stretches)}, over, shown.Plan)
+		if err != nil || done.Next != shown.Next {
+			t.Fatalf("from %q to %q: %v, next %q", over.From, over.To, err, done.Next)
+		}
+		for _, f := range done.Findings {
+			found = append(found, name(f))
+			if f.Healed != (f.Heal != "") {
+				t.Errorf("%s", described([]app.Finding{f}))
+			}
+		}
+		if shown.Next == "" {
+			break
+		}
+		over = app.Stretch{From: shown.Next}
+	}
+	if stretches < 1 {
+		t.Error("the time was never up")
+	}
+	for _, f := range whole.Findings {
+		if !slices.Contains(found, name(f)) {
+			t.Errorf("in stretches nobody finds: %s among\n%s", described([]app.Finding{f}), strings.Join(found, "\n"))
+		}
+	}
+}
+
+// What a person sends as the place to go on is theirs: nothing is guessed from it.
+func TestAPlaceOfARepairIsRefused(t *testing.T) {
+	w := newWorld(t)
+	for _, bad := range []string{"x", "end", ":", "records", "records:x:", "records:-1:", "records:5001:", "effects:x", "facts:1", "Endpoints:"} {
+		_, err := w.app.Rehearse(t.Context(), root, app.Stretch{From: bad})
+		var field *app.FieldError
+		if !errors.As(err, &field) || field.Field != "from" {
+			t.Errorf("from %q: %v", bad, err)
+		}
+		if bad == app.WholeRepair {
+			continue
+		}
+		if _, err := w.app.Repair(t.Context(), app.Act{Who: root}, app.Stretch{To: bad}, ""); !errors.As(err, &field) || field.Field != "to" {
+			t.Errorf("to %q: %v", bad, err)
+		}
+	}
+	if _, err := w.app.Rehearse(t.Context(), root, app.Stretch{From: "records:0:nonsense"}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a cursor that no store gave: %v", err)
+	}
+	if r, err := w.app.Rehearse(t.Context(), root, app.Stretch{From: "endpoints:zzz"}); err != nil || len(r.Findings) != 0 {
+		t.Errorf("behind all endpoints: %v, %s", err, described(r.Findings))
+	}
+}

@@ -198,6 +198,10 @@ func (a *App) RestoreDifference(ctx context.Context) (Difference, error) {
 				d.Held = append(d.Held, Held{s, why})
 			}
 		}
+		if a.late(ctx) {
+			d.Endpoints = append(d.Endpoints, EndpointDifference{ID: e.ID, Unlisted: "time was up before it was asked"})
+			return nil
+		}
 		at, err := a.differs(ctx, e.ID, sessions)
 		d.Endpoints = append(d.Endpoints, at)
 		return err

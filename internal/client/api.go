@@ -1,11 +1,13 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Amount is US dollars, or why they are not known.
@@ -296,6 +298,7 @@ type Parked struct {
 // done about it.
 type Repair struct {
 	ID       string `json:"id"`
+	Next     string `json:"next"`
 	Applied  bool   `json:"applied"`
 	Plan     string `json:"plan"`
 	Heals    int    `json:"heals"`
@@ -314,6 +317,27 @@ type Repair struct {
 	} `json:"findings"`
 	LeftOut int    `json:"leftOut"`
 	Text    string `json:"text"`
+}
+
+// WholeRepair says that a stretch of a repair ended with the repair.
+const WholeRepair = "end"
+
+// Add adds what the next stretch of a repair was answered.
+func (r *Repair) Add(next Repair) {
+	r.ID, r.Plan, r.Applied = cmp.Or(r.ID, next.ID), cmp.Or(r.Plan, next.Plan), r.Applied || next.Applied
+	r.Heals, r.Healed, r.LeftOut = r.Heals+next.Heals, r.Healed+next.Healed, r.LeftOut+next.LeftOut
+	r.Findings = append(r.Findings, next.Findings...)
+	r.Text = strings.TrimSpace(r.Text + " " + next.Text)
+}
+
+// Sample is a kind of identity event that is not recognised.
+type Sample struct {
+	ID     string `json:"id"`
+	Kind   string `json:"kind"`
+	Count  int64  `json:"count"`
+	Newest string `json:"newest"`
+	Bytes  int    `json:"bytes"`
+	Body   string `json:"body"`
 }
 
 // Restore is a table that was put back, and what engines know that it does not.

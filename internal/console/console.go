@@ -13,6 +13,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,7 +75,10 @@ type route struct {
 }
 
 // routes are all operations; a test holds them against the document.
-func routes() []route {
+func routes() []route { return append(people(), repairs()...) }
+
+// people are the operations for which the records are enough.
+func people() []route {
 	return []route{
 		{method: http.MethodGet, pattern: signInPath, serve: (*call).getSignIn, open: true},
 		{method: http.MethodPost, pattern: signInPath, serve: (*call).changeCode, open: true},
@@ -100,8 +104,18 @@ func routes() []route {
 		{http.MethodGet, "/api/proof", []string{"from", "to"}, (*call).getProof, false},
 		{http.MethodGet, "/api/parked", []string{"cursor"}, (*call).listParked, false},
 		{http.MethodGet, "/api/parked/{id}", nil, (*call).getParked, false},
+		{http.MethodGet, "/api/samples", []string{"cursor"}, (*call).listSamples, false},
+		{http.MethodGet, "/api/samples/{id}", nil, (*call).getSample, false},
+	}
+}
+
+// repairs are the operations that ask engines and the identity store and change what
+// they find. In a deployment they have a function of their own: what serves the page
+// to everybody does not have its rights.
+func repairs() []route {
+	return []route{
 		{http.MethodPost, "/api/parked/{id}/replay", nil, (*call).replayParked, false},
-		{http.MethodGet, "/api/repair", []string{"endpoint"}, (*call).getRepair, false},
+		{http.MethodGet, "/api/repair", []string{"endpoint", "from"}, (*call).getRepair, false},
 		{http.MethodPost, "/api/repair", nil, (*call).repair, false},
 		{http.MethodGet, "/api/restore", nil, (*call).getRestore, false},
 		{http.MethodPost, "/api/restore", nil, (*call).restore, false},
@@ -111,14 +125,35 @@ func routes() []route {
 // Handler serves every route below /api/, the page and its sign-in. Who calls
 // stands in the request's context (WithCaller); below /api/ a request without is
 // refused.
-func (c *Console) Handler() http.Handler {
+func (c *Console) Handler() http.Handler { return c.serving(routes(), true) }
+
+// People is the Handler without the routes of Repairs.
+func (c *Console) People() http.Handler { return c.serving(people(), true) }
+
+// Repairs serves the routes that ask engines and the identity store, and no page.
+func (c *Console) Repairs() http.Handler { return c.serving(repairs(), false) }
+
+// RepairPaths are the paths that Repairs serves, each once.
+func RepairPaths() []string {
+	var paths []string
+	for _, route := range repairs() {
+		if !slices.Contains(paths, route.pattern) {
+			paths = append(paths, route.pattern)
+		}
+	}
+	return paths
+}
+
+func (c *Console) serving(routes []route, paged bool) http.Handler {
 	mux := http.NewServeMux()
 	allowed := map[string][]string{}
-	for _, route := range routes() {
+	for _, route := range routes {
 		mux.HandleFunc(route.method+" "+route.pattern, func(w http.ResponseWriter, r *http.Request) { c.serve(route, w, r) })
 		allowed[route.pattern] = append(allowed[route.pattern], route.method)
 	}
-	page(mux)
+	if paged {
+		page(mux)
+	}
 	// The same paths for any other method, so that a wrong one is told from a wrong
 	// path.
 	for pattern, methods := range allowed {

@@ -78,6 +78,50 @@ func (c *call) replayParked() (int, any, error) {
 	return http.StatusOK, view, nil
 }
 
+type sampleView struct {
+	ID     string `json:"id"`
+	Kind   string `json:"kind"`
+	Count  int64  `json:"count"`
+	Newest string `json:"newest,omitempty"`
+	Bytes  int    `json:"bytes"`
+	Body   string `json:"body,omitempty"`
+}
+
+type samplesView struct {
+	Samples []sampleView `json:"samples"`
+	Next    string       `json:"next"`
+}
+
+func sampleOf(k app.SampleStory) sampleView {
+	return sampleView{ID: k.ID, Kind: k.Kind, Count: k.Count, Newest: written(k.Newest), Bytes: len(k.Body)}
+}
+
+func (c *call) listSamples() (int, any, error) {
+	page, next, err := c.app.Samples(c.r.Context(), c.caller.Actor, c.r.URL.Query().Get("cursor"))
+	if err != nil {
+		return 0, nil, err
+	}
+	view := samplesView{Samples: []sampleView{}, Next: next}
+	for _, k := range page {
+		view.Samples = append(view.Samples, sampleOf(k))
+	}
+	return http.StatusOK, view, nil
+}
+
+func (c *call) getSample() (int, any, error) {
+	id, err := c.id()
+	if err != nil {
+		return 0, nil, err
+	}
+	k, err := c.app.Sample(c.r.Context(), c.caller.Actor, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	view := sampleOf(k)
+	view.Body = strings.ToValidUTF8(k.Body, "\uFFFD")
+	return http.StatusOK, view, nil
+}
+
 type findingView struct {
 	Kind     string `json:"kind"`
 	Endpoint string `json:"endpoint,omitempty"`
@@ -94,6 +138,8 @@ type findingView struct {
 type repairView struct {
 	ID       string        `json:"id"`
 	Endpoint string        `json:"endpoint,omitempty"`
+	From     string        `json:"from,omitempty"`
+	Next     string        `json:"next"`
 	Applied  bool          `json:"applied"`
 	Plan     string        `json:"plan"`
 	Heals    int           `json:"heals"`
@@ -107,7 +153,7 @@ type repairView struct {
 const findingsShown = 500
 
 func repairOf(r app.Repair, applied bool) repairView {
-	v := repairView{ID: r.ID, Endpoint: r.Endpoint, Applied: applied, Plan: r.Plan, Findings: []findingView{}, LeftOut: max(0, len(r.Findings)-findingsShown)}
+	v := repairView{ID: r.ID, Endpoint: r.Endpoint, From: r.From, Next: r.Next, Applied: applied, Plan: r.Plan, Findings: []findingView{}, LeftOut: max(0, len(r.Findings)-findingsShown)}
 	for i, f := range r.Findings {
 		if f.Heal != "" {
 			v.Heals++
@@ -121,8 +167,10 @@ func repairOf(r app.Repair, applied bool) repairView {
 	}
 	v.Text = plural(len(r.Findings), "finding")
 	switch {
-	case len(r.Findings) == 0:
+	case len(r.Findings) == 0 && r.Next == "":
 		v.Text = "Records and engines agree."
+	case len(r.Findings) == 0:
+		v.Text = "As far as was looked, records and engines agree."
 	case applied:
 		v.Text += ": " + strconv.Itoa(v.Healed) + " of " + strconv.Itoa(v.Heals) + " that can be healed are healed."
 	default:
@@ -144,7 +192,7 @@ func (c *call) getRepair() (int, any, error) {
 	if err := endpointNamed(endpoint); err != nil {
 		return 0, nil, err
 	}
-	r, err := c.app.Rehearse(c.r.Context(), c.caller.Actor, endpoint)
+	r, err := c.app.Rehearse(c.r.Context(), c.caller.Actor, app.Stretch{Endpoint: endpoint, From: c.r.URL.Query().Get("from")})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -154,6 +202,8 @@ func (c *call) getRepair() (int, any, error) {
 func (c *call) repair() (int, any, error) {
 	var in struct {
 		Endpoint string `json:"endpoint"`
+		From     string `json:"from"`
+		To       string `json:"to"`
 		Plan     string `json:"plan"`
 		Why      string `json:"why"`
 	}
@@ -161,7 +211,7 @@ func (c *call) repair() (int, any, error) {
 	if err := first(err, endpointNamed(in.Endpoint)); err != nil {
 		return 0, nil, err
 	}
-	r, err := c.app.Repair(c.r.Context(), act, in.Endpoint, in.Plan)
+	r, err := c.app.Repair(c.r.Context(), act, app.Stretch{Endpoint: in.Endpoint, From: in.From, To: in.To}, in.Plan)
 	if err != nil {
 		return 0, nil, err
 	}

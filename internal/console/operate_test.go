@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +121,58 @@ func TestS3_6ParkedEvents(t *testing.T) {
 	}
 }
 
+// S3.1: of what is not recognised each kind is listed, with how often it came, and one
+// is shown as it came.
+func TestS3_1Samples(t *testing.T) {
+	w := newWorld(t)
+	if a := w.wants(200, admin, "GET", "/api/samples", ""); a.raw != "{\n  \"samples\": [],\n  \"next\": \"\"\n}\n" {
+		t.Errorf("%s", a.raw)
+	}
+	kind := "sso.amazonaws.com/Revoke\u202eSession<script>"
+	for range 3 {
+		if err := w.app.Handle(t.Context(), app.Unrecognised{Kind: kind, Body: []byte("{\"detail\":\"u-zoe\"}\xff"), At: w.now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := w.wants(200, admin, "GET", "/api/samples", "")
+	id, _ := list.at("samples", 0, "id").(string)
+	if list.at("samples", 0, "kind") != kind || list.at("samples", 0, "count") != 3.0 || list.at("samples", 0, "newest") != written(w.now) || strings.Contains(list.raw, "u-zoe") {
+		t.Errorf("%s", list.raw)
+	}
+	if one := w.wants(200, admin, "GET", "/api/samples/"+id, ""); one.at("body") != "{\"detail\":\"u-zoe\"}\uFFFD" || one.at("bytes") != 19.0 {
+		t.Errorf("%s", one.raw)
+	}
+	for _, id := range []string{"k-none", "%ff", "p-1"} {
+		w.wants(404, admin, "GET", "/api/samples/"+id, "")
+	}
+	w.wants(400, admin, "GET", "/api/samples?cursor=xyz", "")
+	w.wants(403, ana, "GET", "/api/samples", "")
+	w.wants(403, ana, "GET", "/api/samples/"+id, "")
+}
+
+// What asks engines has a handler of its own: neither serves what is the other's.
+func TestRepairsAreServedByThemselves(t *testing.T) {
+	w := newWorld(t)
+	site := Site{Account: "123456789012", Region: "us-east-1"}
+	for path, own := range map[string]bool{"/api/repair": true, "/api/restore": true, "/api/parked/p-none/replay": true,
+		"/api/me": false, "/api/sessions": false, "/api/parked": false, "/api/parked/p-none": false, "/": false} {
+		for _, c := range []struct {
+			api  http.Handler
+			owns bool
+		}{{New(w.app, site).Repairs(), own}, {New(w.app, site).People(), !own}} {
+			rec := httptest.NewRecorder()
+			r := httptest.NewRequestWithContext(WithCaller(t.Context(), *admin), http.MethodGet, path, http.NoBody)
+			c.api.ServeHTTP(rec, r)
+			if nothing := strings.Contains(rec.Body.String(), "there is nothing at"); nothing == c.owns {
+				t.Errorf("%s answers %.200s", path, rec.Body)
+			}
+		}
+	}
+	if got := RepairPaths(); !slices.Equal(got, []string{"/api/parked/{id}/replay", "/api/repair", "/api/restore"}) {
+		t.Errorf("%v", got)
+	}
+}
+
 // S3.5: a repair shows what it would heal and changes nothing; then it heals that,
 // and what has come since only after it was seen.
 func TestS3_5Repair(t *testing.T) {
@@ -172,7 +227,15 @@ func TestS3_5Repair(t *testing.T) {
 	for _, path := range []string{"/api/repair?endpoint=" + onEKS + "0", "/api/repair?endpoint=livy/j-NONE"} {
 		w.wants(404, admin, "GET", path, "")
 	}
-	w.wants(400, admin, "GET", "/api/repair?endpoint=nothing", "")
+	for _, query := range []string{"endpoint=nothing", "from=nothing", "from=records:0:nothing", "from=end", "endpoint=" + onEKS + "&plan=x"} {
+		w.wants(400, admin, "GET", "/api/repair?"+query, "")
+	}
+	w.wants(200, admin, "GET", "/api/repair?from=endpoints:%00%ff", "")
+	w.wants(400, admin, "POST", "/api/repair", `{"from":"nothing"}`)
+	w.wants(400, admin, "POST", "/api/repair", `{"to":"records:one:"}`)
+	if a := w.wants(200, admin, "POST", "/api/repair", `{"endpoint":"`+onEKS+`","from":"effects:","to":"end"}`); a.at("next") != "" || a.at("from") != "effects:" {
+		t.Errorf("%s", a.raw)
+	}
 	w.wants(400, admin, "POST", "/api/repair", `{"endpoint":"nothing"}`)
 	w.wants(404, admin, "POST", "/api/repair", `{"endpoint":"livy/j-NONE"}`)
 }
