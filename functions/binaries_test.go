@@ -74,6 +74,10 @@ var effects = map[string]struct {
 	"console": {`{"statusCode":200,"headers":{`, []effect{
 		{dynamo + "GetItem", []string{`"sk":{"S":"POLICY"}`}},
 	}},
+	"repair": {`{"statusCode":200,"headers":{`, []effect{
+		{dynamo + "GetItem", []string{`"S":"MARK#alive"`}},
+		{"SageMaker.ListTrainingJobs", nil},
+	}},
 	"preflight": {`{"verdict":"failed","error":"PreflightFailed","cause":"{\"text\":\"The job was not started`, []effect{
 		{"POST /", []string{"Action=DescribeSubnets", "subnet-0a1b2c3d"}},
 		{dynamo + "Query", []string{"sagemaker/123456789012/us-east-1"}},

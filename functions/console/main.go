@@ -33,5 +33,5 @@ func build(ctx context.Context, getenv func(string) string, now func() time.Time
 }
 
 func handler(c *console.Console, roles console.Roles) func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
-	return console.Gateway(c.Handler(), roles)
+	return console.Gateway(c.People(), roles)
 }

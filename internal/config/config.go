@@ -75,13 +75,14 @@ var needs = map[string][]string{
 	"restart-session":  {Table, RunMachine},
 	"move-notebook":    {Account, Table, Bus, Endpoints, RunMachine, MoveMachine},
 	"preflight":        {Account, Table, Endpoints},
+	"repair":           {Account, Table, Bus, WatchMachine, DrainMachine, RunMachine, IdentityStoreID, Endpoints},
 }
 
 // options says which optional variables a function is given where they are
 // chosen, besides IdentityRegion and LogLevel, which all are given: those that
 // open sessions read an application's setting, and only the sweep asks the
 // session source. Who makes clients of endpoints must know which of them are another
-// account's, and so which is its own.
+// account's, and so which is its own. The two behind the API for people tell callers apart.
 var options = map[string][]string{
 	"on-revocation":    {Account, IdentityAccount, MemberRole},
 	"on-schedule":      {FactsAge, IdentityAccount, MemberRole, SessionsURL, SessionsTokenSecret},
@@ -93,6 +94,7 @@ var options = map[string][]string{
 	"move-notebook":    {MemberRole},
 	"preflight":        {MemberRole},
 	"console":          {MemberRole, ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators, ConsoleIssuer, ConsoleAudience, ConsoleClientID},
+	"repair":           {FactsAge, IdentityAccount, MemberRole, ConsoleUserClaim, ConsoleGroupsClaim, ConsoleAdministrators},
 }
 
 // Optional lists the variables that a function is given where they are chosen,

@@ -17,9 +17,10 @@ type Share struct {
 // here makes none of these calls. The sweep has most: 1,000 users a minute are asked
 // for one by one. A reader of the infra tests finds that they add up.
 var shares = map[string]Share{
-	"on-schedule":      {Users: 17, Lists: 20, Names: 10, Members: 10, Assignments: 6, Events: 2},
-	"on-revocation":    {Users: 3, Members: 10, Assignments: 4},
+	"on-schedule":      {Users: 17, Lists: 20, Names: 9, Members: 9, Assignments: 5, Events: 2},
+	"on-revocation":    {Users: 2, Members: 10, Assignments: 4},
 	"observe-endpoint": {Names: 10},
+	"repair":           {Users: 1, Names: 1, Members: 1, Assignments: 1},
 }
 
 // revocationsAtOnce bounds on-revocation: each instance more would make the check
@@ -43,6 +44,8 @@ func Concurrency(function string, endpoints int) int {
 		return revocationsAtOnce
 	case "on-schedule":
 		return 1 // a sweep that is longer than a minute delays the next
+	case "repair":
+		return 1 // two repairs at a time would heal the same
 	case "observe-endpoint", "drain-endpoint":
 		return max(endpointsMin, endpoints)
 	}

@@ -198,7 +198,7 @@ type trouble struct {
 }
 
 // called are the functions that only machines and people call.
-var called = []string{"console", "move-notebook", "open-session", "preflight", "restart-session", "start-run"}
+var called = []string{"console", "move-notebook", "open-session", "preflight", "repair", "restart-session", "start-run"}
 
 func errorsOf(functions ...string) []string {
 	var names []string

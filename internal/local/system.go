@@ -314,7 +314,8 @@ func (s *System) functions() {
 		"drain-endpoint":   edge.DrainEndpoint(s.App),
 		"run-effects":      edge.RunEffects(s.App, s.decodeEntry),
 		"restart-session":  edge.RestartSession(s.App),
-		"console":          console.Gateway(console.New(s.App, console.Site{Account: Account, Region: Region}).Handler(), console.Roles{}),
+		"console":          console.Gateway(console.New(s.App, console.Site{Account: Account, Region: Region}).People(), console.Roles{}),
+		"repair":           console.Gateway(console.New(s.App, console.Site{Account: Account, Region: Region}).Repairs(), console.Roles{}),
 		"preflight":        edge.Preflight(s.preflight().Check, inbound.ParseRun),
 		"move-notebook":    edge.MoveNotebook(s.App, edge.Moves{Parse: inbound.ParseMove, Like: notebook.Like, Judge: notebook.Judge}),
 	} {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"nightshift/events"
@@ -23,7 +24,9 @@ const (
 	endpoint  = "sagemaker/" + account + "/us-east-1"
 	execution = "arn:aws:states:us-east-1:" + account + ":execution:nightshift-run:one"
 	restart   = "arn:aws:states:us-east-1:" + account + ":execution:nightshift-restart:one"
-	runInput  = `{"user":"u-ana","engine":"sagemaker-training","endpoint":"` + endpoint + `","spec":{
+	// Who may see what needs repair.
+	administrator = "arn:aws:iam::" + account + ":role/operator"
+	runInput      = `{"user":"u-ana","engine":"sagemaker-training","endpoint":"` + endpoint + `","spec":{
 		"TrainingJobName":"nightly","AlgorithmSpecification":{"TrainingInputMode":"File","TrainingImage":"image"},
 		"RoleArn":"arn:aws:iam::` + account + `:role/training","OutputDataConfig":{"S3OutputPath":"s3://bucket/out"},
 		"ResourceConfig":{"InstanceCount":1,"InstanceType":"ml.m5.large","VolumeSizeInGB":10},"StoppingCondition":{"MaxRuntimeInSeconds":3600}}}`
@@ -46,6 +49,9 @@ func Environment(function string) map[string]string {
 	env := map[string]string{config.Region: "us-east-1"}
 	for _, name := range config.For(function) {
 		env[name] = values[name]
+	}
+	if slices.Contains(config.Optional(function), config.ConsoleAdministrators) {
+		env[config.ConsoleAdministrators] = `["` + administrator + `"]`
 	}
 	return env
 }
@@ -100,6 +106,9 @@ func Event(function string, items []json.RawMessage) ([]byte, error) {
 	case "console":
 		return fmt.Appendf(nil, `{"version":"2.0","rawPath":"/api/policy","headers":{},"requestContext":{"http":{"method":"GET"},
 			"authorizer":{"jwt":{"claims":{"sub":"u-ana"}}}}}`), nil
+	case "repair":
+		return fmt.Appendf(nil, `{"version":"2.0","rawPath":"/iam/api/repair","headers":{},"requestContext":{"http":{"method":"GET"},
+			"authorizer":{"iam":{"userArn":%q}}}}`, administrator), nil
 	case "restart-session":
 		return fmt.Appendf(nil, `{"execution":%q,"input":{"session":%q}}`, restart, app.SessionOfExecution(execution)), nil
 	case "move-notebook":
