@@ -3,10 +3,12 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +26,9 @@ type account struct {
 	mu     sync.Mutex
 	asked  []string
 	events []string
+	dead   map[string]int // messages in dead-letter queues, by name
+	moved  []string       // what SQS was asked to move
+	denied string         // the action of SQS that is refused
 }
 
 func newAccount(t *testing.T) *account {
@@ -53,6 +58,8 @@ func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.events = append(a.events, string(body))
 		a.mu.Unlock()
 		fmt.Fprint(w, `{"FailedEntryCount":0,"Entries":[{"EventId":"event-1"}]}`)
+	case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS."):
+		a.sqs(w, r, body)
 	case r.URL.Path == "/":
 		a.cloudFormation(w, r, body)
 	case strings.HasPrefix(r.URL.Path, "/iam/api/") && a.signed(r, "execute-api", body), r.Header.Get("Authorization") == "Bearer good" && strings.HasPrefix(r.URL.Path, "/api/"):
@@ -80,6 +87,83 @@ func (a *account) cloudFormation(w http.ResponseWriter, r *http.Request, body []
 	default:
 		fmt.Fprint(w, `<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks><member><Outputs>`+
 			`<member><OutputKey>TableName</OutputKey><OutputValue>x</OutputValue></member>`+a.outs+`</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`)
+	}
+}
+
+// sqs answers as SQS does in its JSON protocol.
+func (a *account) sqs(w http.ResponseWriter, r *http.Request, body []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var in struct{ QueueName, QueueURL, SourceArn, DestinationArn string }
+	action, refuse := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS."), func(kind, message string) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, `{"__type":%q,"message":%q}`, kind, message)
+	}
+	const arn = "arn:aws:sqs:eu-central-1:123456789012:"
+	name := func(of string) string { return of[strings.LastIndexAny(of, "/:")+1:] }
+	switch err := json.Unmarshal(body, &in); {
+	case err != nil || !a.signed(r, "sqs", body) || r.Header.Get("Content-Type") != "application/x-amz-json-1.0":
+		refuse("com.amazon.coral.service#InvalidSignatureException", "the signature does not match")
+	case action == a.denied:
+		refuse("com.amazon.coral.service#AccessDeniedException", "not authorized to perform: sqs:"+action)
+	case action == "GetQueueUrl" && !strings.HasPrefix(in.QueueName, "nightshift-"):
+		refuse("com.amazonaws.sqs#QueueDoesNotExist", "The specified queue does not exist.")
+	case action == "GetQueueUrl":
+		fmt.Fprintf(w, `{"QueueUrl":"https://sqs.eu-central-1.amazonaws.com/123456789012/%s"}`, in.QueueName)
+	case action == "GetQueueAttributes":
+		fmt.Fprintf(w, `{"Attributes":{"QueueArn":"%s","ApproximateNumberOfMessages":"%d"}}`, arn+name(in.QueueURL), a.dead[name(in.QueueURL)])
+	case action == "ListMessageMoveTasks" && slices.ContainsFunc(a.moved, func(m string) bool { return strings.HasPrefix(m, name(in.SourceArn)+" ") }):
+		fmt.Fprint(w, `{"Results":[{"Status":"RUNNING"},{"Status":"COMPLETED"}]}`)
+	case action == "ListMessageMoveTasks":
+		fmt.Fprint(w, `{"Results":[{"Status":"COMPLETED"}]}`)
+	case action == "StartMessageMoveTask":
+		a.moved = append(a.moved, name(in.SourceArn)+" -> "+name(in.DestinationArn))
+		fmt.Fprint(w, `{"TaskHandle":"handle"}`)
+	default:
+		refuse("com.amazonaws.sqs#UnsupportedOperation", action)
+	}
+}
+
+// S3.7: what waits in dead-letter queues is sent back to the queues it is behind, by
+// whoever may, once they were asked; what is on its way is not sent again.
+func TestS3_7DeadLettersAreSentBack(t *testing.T) {
+	a := newAccount(t)
+	a.dead = map[string]int{"nightshift-on-logout-dead": 2, "nightshift-on-run-event-dead": 1}
+	w := &town{t: t}
+	wants := func(status int, says, line string) string {
+		t.Helper()
+		out, said, got := w.runs(fields(line)...)
+		if got != status || !strings.Contains(out+said, says) {
+			t.Fatalf("%s: status %d, want %d with %q:\n%s%s", line, got, status, says, out, said)
+		}
+		return out
+	}
+	for line, says := range map[string]string{
+		"parked replay --dead-letters":                                   "a local system has no queues",
+		"parked replay --dead-letters --yes":                             "a local system has no queues",
+		"parked replay --dead-letters --stack nightshift":                "--yes: nobody can be asked",
+		"parked replay --dead-letters --all --stack nightshift --yes":    "give one of the three",
+		"parked replay p-1 --dead-letters --stack nightshift --yes":      "give one of the three",
+		"parked replay --dead-letters --why x --stack nightshift --yes":  "SQS keeps no reason",
+		"parked replay --dead-letters --stack nightshift --as x --yes":   "only a local system",
+		"parked replay --dead-letters --local --stack nightshift --yes ": "give one of the two",
+	} {
+		wants(exitUsage, says, line)
+	}
+	wants(exitNotFound, "there is no queue night-on-logout-dead", "parked replay --dead-letters --stack night --yes")
+	w.in = strings.NewReader("n\n")
+	wants(exitRefused, "nothing was sent back", "parked replay --dead-letters --stack nightshift")
+	w.in = nil
+	a.denied = "StartMessageMoveTask"
+	wants(exitRefused, "sqs:StartMessageMoveTask", "parked replay --dead-letters --stack nightshift --yes")
+	if len(a.moved) != 0 {
+		t.Fatalf("moved: %v", a.moved)
+	}
+	a.denied = ""
+	wants(exitOK, "about 2 events", "parked replay --dead-letters --stack nightshift --yes")
+	again := wants(exitOK, `"moving": true`, "parked replay --dead-letters --stack nightshift --yes --json")
+	if want := []string{"nightshift-on-logout-dead -> nightshift-on-logout", "nightshift-on-run-event-dead -> nightshift-on-run-event"}; !slices.Equal(a.moved, want) || strings.Count(again, `"queue"`) != 3 {
+		t.Errorf("moved %v, want %v\n%s", a.moved, want, again)
 	}
 }
 

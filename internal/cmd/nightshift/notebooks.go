@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 
@@ -33,7 +34,7 @@ themselves. The machine move-notebook moves one to another cluster.`,
 			case err != nil:
 				return err
 			case r.asJSON:
-				return emitAll(cmd, "notebooks", items)
+				return emitAll(cmd, map[string][]json.RawMessage{"notebooks": items})
 			}
 			r.notebooksTable(cmd.OutOrStdout(), all)
 			return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nightshift/internal/client"
-	"nightshift/internal/obs/panel"
 )
 
 const parkedID = "the id of a parked event (nightshift parked list has them)"
@@ -27,9 +27,11 @@ holds up no other and is kept for 90 days. parked lists such events, shows one a
 came, and takes one again after what refused it was mended: a new version that
 understands it, or a session that is there by now.
 
+Beside them stand the kinds of identity events that are not recognised, of which the
+first of each is kept: AWS does not document the name of its revoke. parked show shows it.
+
 Events that a function could not take for hours are not parked but wait in the
-dead-letter queue of its queue; on a deployment parked list says how they are sent
-back.`,
+dead-letter queue of its queue; parked replay --dead-letters has them sent back.`,
 		Example: "  nightshift parked list\n  nightshift parked show p-5f1c0c2a9be4\n  nightshift parked replay --all",
 		Args:    noArguments,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -43,7 +45,7 @@ func parkedListCommand(t *terminal) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:     "list",
-		Short:   "List events that could not be used, newest first, with why",
+		Short:   "List events that could not be used, newest first, with why, and the kinds that are not recognised",
 		Example: "  nightshift parked list\n  nightshift parked list --limit 0 --json\n  nightshift parked list --stack nightshift",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -55,18 +57,19 @@ func parkedListCommand(t *terminal) *cobra.Command {
 				return err
 			}
 			items, all, err := listed(cmd, c, "parked", limit, func(client.Parked) bool { return true })
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case r.asJSON:
-				return emitAll(cmd, "parked", items)
+			}
+			samples, kinds, err := listed(cmd, c, "samples", 0, func(client.Sample) bool { return true })
+			if err != nil {
+				return err
+			}
+			if r.asJSON {
+				return emitAll(cmd, map[string][]json.RawMessage{"parked": items, "samples": samples})
 			}
 			out := cmd.OutOrStdout()
 			r.parkedTable(out, all)
-			if deployed, err := r.deployed(cmd); err != nil || !deployed {
-				return err
-			}
-			r.deadQueues(out, r.stack)
+			r.samplesTable(out, kinds)
 			return nil
 		},
 	}
@@ -91,37 +94,49 @@ func (r *reach) parkedTable(out io.Writer, all []client.Parked) {
 	r.table(out, []column{{"PARKED", 0}, {"AT", 3}, {"BY", 4}, {"TAKEN SINCE", 2}, {"BYTES", 5}, {"WHY", 1}}, rows)
 }
 
-// deadQueues says how what waits in dead-letter queues is counted and sent back.
-func (t *terminal) deadQueues(out io.Writer, stack string) {
-	fmt.Fprintln(out)
-	t.paragraph(out, "", "Events that a function could not take for hours wait in its dead-letter queue. Once the function can take them again, send them back with the AWS CLI:")
-	for _, f := range panel.Behind() {
-		fmt.Fprintf(out, "  %s\n", redrive(stack+"-"+panel.Dead(f), stack+"-"+f))
+// samplesTable lists the kinds of events that are not recognised, if there are any.
+func (r *reach) samplesTable(out io.Writer, kinds []client.Sample) {
+	if len(kinds) == 0 {
+		return
 	}
+	rows := make([][]string, len(kinds))
+	for i, k := range kinds {
+		rows[i] = []string{k.ID, instant(k.Newest), strconv.FormatInt(k.Count, 10), strconv.Itoa(k.Bytes), printable(k.Kind)}
+	}
+	slices.SortFunc(rows, func(x, y []string) int { return strings.Compare(x[4], y[4]) })
+	fmt.Fprintln(out)
+	r.table(out, []column{{"NOT RECOGNISED", 0}, {"NEWEST", 2}, {"CAME", 3}, {"BYTES", 4}, {"KIND", 1}}, rows)
 }
 
-// redrive is the command that sends back what is in a dead-letter queue. The
-// destination is named, because EventBridge puts events there too that were never in
-// the queue.
-func redrive(from, to string) string {
-	arn := func(queue string) string {
-		return `$(aws sqs get-queue-attributes --attribute-names QueueArn --query Attributes.QueueArn --output text --queue-url "$(aws sqs get-queue-url --queue-name ` + queue + ` --query QueueUrl --output text)")`
-	}
-	return `aws sqs start-message-move-task --source-arn "` + arn(from) + `" --destination-arn "` + arn(to) + `"`
+// shownEvent is a parked event, or a kind that is not recognised with its first event: the
+// names of one are not those of the other.
+type shownEvent struct {
+	client.Parked
+	Kind   string `json:"kind"`
+	Count  int64  `json:"count"`
+	Newest string `json:"newest"`
 }
 
 func parkedShowCommand(t *terminal) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "show PARKED",
-		Short:   "Show a parked event with its reason and its body, as it came",
-		Example: "  nightshift parked show p-5f1c0c2a9be4\n  nightshift parked show p-5f1c0c2a9be4 --json | jq -r .body",
+		Short:   "Show a parked event with its reason, or the first of a kind that is not recognised, as it came",
+		Example: "  nightshift parked show p-5f1c0c2a9be4\n  nightshift parked show p-5f1c0c2a9be4 --json | jq -r .body\n  nightshift parked show k-1c0c2a9be45f",
 		Args:    only("PARKED", parkedID),
 	}
 	asks(t, cmd, func(_ *cobra.Command, args []string) (request, error) {
-		return request{http.MethodGet, client.Of("parked", args[0]), nil}, nil
-	}, func(out io.Writer, p client.Parked, _ time.Time) {
-		t.paragraph(out, "", fmt.Sprintf("%s, %d bytes, parked at %s by %s.", p.ID, p.Bytes, instant(p.At), p.Source))
-		t.hanging(out, "why     ", "        ", p.Reason)
+		collection := "parked"
+		if strings.HasPrefix(args[0], "k-") {
+			collection = "samples"
+		}
+		return request{http.MethodGet, client.Of(collection, args[0]), nil}, nil
+	}, func(out io.Writer, p shownEvent, _ time.Time) {
+		if p.Kind != "" {
+			t.paragraph(out, "", fmt.Sprintf("%s is not recognised. It came %s, at %s for the last time; this is the first, %d bytes.", printable(p.Kind), counted(p.Count, "time", "times"), instant(p.Newest), p.Bytes))
+		} else {
+			t.paragraph(out, "", fmt.Sprintf("%s, %d bytes, parked at %s by %s.", p.ID, p.Bytes, instant(p.At), p.Source))
+			t.hanging(out, "why     ", "        ", p.Reason)
+		}
 		if p.Replayed != "" {
 			fmt.Fprintln(out, "taken   "+instant(p.Replayed))
 		}
@@ -144,26 +159,49 @@ func printable(text string) string {
 // replayOptions are the flags of parked replay.
 type replayOptions struct {
 	reach
-	why      string
-	all, yes bool
+	why       string
+	all, dead bool
+	yes       bool
 }
 
 func parkedReplayCommand(t *terminal) *cobra.Command {
 	o := replayOptions{reach: reach{terminal: t}}
 	cmd := &cobra.Command{
-		Use:   "replay (PARKED… | --all)",
+		Use:   "replay (PARKED… | --all | --dead-letters)",
 		Short: "Take parked events again, after what refused them was mended",
 		Long: `replay takes parked events again, as if they had just come: a sign-out ends what it
 would have ended then, and nothing opened since. Taking one twice changes nothing.
 One that is refused again stays parked (exit status 5). With --all it takes all that
-were not taken yet, oldest first, and goes on where one is refused.`,
-		Example: "  nightshift parked replay p-5f1c0c2a9be4 --why \"the portal was mended\"\n  nightshift parked replay --all --yes",
+were not taken yet, oldest first, and goes on where one is refused.
+
+With --dead-letters it has SQS send back what waits in the dead-letter queues of a
+deployment, because a function could not take it for hours. It is asked with your own
+credentials: they need sqs:GetQueueUrl, GetQueueAttributes, ListMessageMoveTasks,
+StartMessageMoveTask, ReceiveMessage and DeleteMessage there, and sqs:SendMessage on the
+queues before the functions. CloudTrail records who did it.`,
+		Example: "  nightshift parked replay p-5f1c0c2a9be4 --why \"the portal was mended\"\n  nightshift parked replay --all --yes\n  nightshift parked replay --dead-letters --stack nightshift",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			deployed, err := o.deployed(cmd)
+			if err != nil {
+				return err
+			}
+			ways := 0
+			for _, given := range []bool{len(args) > 0, o.all, o.dead} {
+				if given {
+					ways++
+				}
+			}
 			switch {
-			case (len(args) > 0) == o.all:
-				return usage("PARKED, --all: give one of the two; %s", parkedID)
-			case o.all && !o.yes && !o.asks:
+			case ways != 1:
+				return usage("PARKED, --all, --dead-letters: give one of the three; %s", parkedID)
+			case o.dead && !deployed:
+				return usage("--dead-letters: a local system has no queues of SQS; give --stack, --region or --profile of a deployment")
+			case o.dead && o.why != "":
+				return usage("--why: SQS keeps no reason; leave it out")
+			case (o.all || o.dead) && !o.yes && !o.asks:
 				return usage("--yes: nobody can be asked, for this is no terminal; give it to take all again all the same")
+			case o.dead:
+				return o.redrive(cmd)
 			}
 			c, err := o.open(cmd)
 			if err != nil {
@@ -180,6 +218,7 @@ were not taken yet, oldest first, and goes on where one is refused.`,
 	o.flags(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&o.all, "all", false, "all that were not taken yet")
+	f.BoolVar(&o.dead, "dead-letters", false, "of a deployment: what waits in the dead-letter queues")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
 	f.StringVar(&o.why, "why", "", "a reason, for the record")
 	return cmd
@@ -229,7 +268,7 @@ func (o *replayOptions) replay(cmd *cobra.Command, c *client.Client, ids []strin
 		}
 	}
 	if o.asJSON {
-		if err := emitAll(cmd, "parked", items); err != nil {
+		if err := emitAll(cmd, map[string][]json.RawMessage{"parked": items}); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,49 +64,97 @@ not be looked at.`,
 }
 
 func (o *repairOptions) repair(cmd *cobra.Command, c *client.Client) error {
-	query := url.Values{}
-	if o.endpoint != "" {
-		query.Set("endpoint", o.endpoint)
-	}
-	var r client.Repair
-	a, err := c.Ask(cmd.Context(), http.MethodGet, "/api/repair", query, nil, &r)
+	shown, whole, err := o.look(cmd, c)
 	if err != nil {
 		return err
 	}
-	heals := (o.apply || o.yes) && r.Heals > 0
+	heals := (o.apply || o.yes) && whole.Heals > 0
 	if heals {
 		out := cmd.OutOrStdout()
 		if o.asJSON {
 			out = o.err // what is asked about must be seen all the same
 		}
 		if !o.asJSON || !o.yes {
-			o.findings(out, r)
+			o.findings(out, whole)
 		}
 		if !o.yes {
-			if err := o.agreed("Heal "+counted(int64(r.Heals), "finding", "findings")+" at "+c.Base, "nothing was healed"); err != nil {
+			if err := o.agreed("Heal "+counted(int64(whole.Heals), "finding", "findings")+" at "+c.Base, "nothing was healed"); err != nil {
 				return err
 			}
 		}
-		body := given(cmd, map[string]string{"endpoint": "endpoint", "why": "why"})
-		body["plan"] = r.Plan
-		var done client.Repair
-		if a, err = c.Ask(cmd.Context(), http.MethodPost, "/api/repair", nil, body, &done); err != nil {
+		if shown, whole, err = o.heal(cmd, c, shown); err != nil {
 			return err
 		}
-		r = done
+		if !o.asJSON {
+			fmt.Fprintln(out)
+		}
 	}
 	switch {
-	case !o.asJSON && heals:
-		fmt.Fprintln(cmd.OutOrStdout())
-		o.findings(cmd.OutOrStdout(), r)
 	case !o.asJSON:
-		o.findings(cmd.OutOrStdout(), r)
+		o.findings(cmd.OutOrStdout(), whole)
+	case len(shown) == 1:
+		err = emit(cmd, shown[0].Answer)
 	default:
-		if err := emit(cmd, a); err != nil {
-			return err
+		var body []byte
+		if body, err = json.MarshalIndent(whole, "", "  "); err == nil {
+			err = emit(cmd, client.Answer{Body: append(body, '\n')})
 		}
 	}
-	return unrepaired(r)
+	return cmp.Or(err, unrepaired(whole))
+}
+
+// stretch is one answer of a repair: the system looks as far as its time allows, and
+// says where to go on.
+type stretch struct {
+	client.Answer
+	client.Repair
+	from string
+}
+
+// look reads all stretches, and what they say together.
+func (o *repairOptions) look(cmd *cobra.Command, c *client.Client) (shown []stretch, whole client.Repair, err error) {
+	for from := ""; ; {
+		query := url.Values{}
+		for name, value := range map[string]string{"endpoint": o.endpoint, "from": from} {
+			if value != "" {
+				query.Set(name, value)
+			}
+		}
+		s := stretch{from: from}
+		if s.Answer, err = c.Ask(cmd.Context(), http.MethodGet, "/api/repair", query, nil, &s.Repair); err != nil {
+			return nil, whole, err
+		}
+		shown = append(shown, s)
+		whole.Add(s.Repair)
+		if s.Next == "" || s.Next == from {
+			return shown, whole, nil
+		}
+		from = s.Next
+	}
+}
+
+// heal carries out what was shown, stretch by stretch. What was healed before one that
+// fails stays healed, and is told.
+func (o *repairOptions) heal(cmd *cobra.Command, c *client.Client, shown []stretch) (done []stretch, whole client.Repair, err error) {
+	for _, s := range shown {
+		if s.Heals > 0 {
+			body := given(cmd, map[string]string{"endpoint": "endpoint", "why": "why"})
+			body["plan"], body["to"] = s.Plan, cmp.Or(s.Next, client.WholeRepair)
+			if s.from != "" {
+				body["from"] = s.from
+			}
+			s.Repair = client.Repair{}
+			if s.Answer, err = c.Ask(cmd.Context(), http.MethodPost, "/api/repair", nil, body, &s.Repair); err != nil {
+				if whole.Healed > 0 {
+					fmt.Fprintln(o.err, counted(int64(whole.Healed), "finding was", "findings were")+" healed before this:")
+				}
+				return nil, whole, err
+			}
+		}
+		done = append(done, s)
+		whole.Add(s.Repair)
+	}
+	return done, whole, nil
 }
 
 // unrepaired is the exit status of what is left.

@@ -129,7 +129,7 @@ func (o *sessionsOptions) list(cmd *cobra.Command) error {
 		fmt.Fprintf(o.err, "there are more than %d sessions: these are the first that came; narrow the filters, or --limit 0\n", o.limit)
 	}
 	if o.asJSON {
-		return emitAll(cmd, "sessions", items)
+		return emitAll(cmd, map[string][]json.RawMessage{"sessions": items})
 	}
 	o.show(cmd, lines, a.At)
 	return nil

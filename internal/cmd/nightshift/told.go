@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,7 +38,7 @@ that a run will probably not finish in time, that a session is forgotten.`,
 			case err != nil:
 				return err
 			case r.asJSON:
-				return emitAll(cmd, "notices", items)
+				return emitAll(cmd, map[string][]json.RawMessage{"notices": items})
 			}
 			r.notices(cmd.OutOrStdout(), all)
 			return nil

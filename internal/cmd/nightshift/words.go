@@ -21,15 +21,19 @@ func emit(cmd *cobra.Command, a client.Answer) error {
 	return err
 }
 
-// emitAll prints a list that came in pages as one, in the API's form of a page.
-func emitAll(cmd *cobra.Command, name string, items []json.RawMessage) error {
-	if items == nil {
-		items = []json.RawMessage{}
+// emitAll prints lists that came in pages as one, in the API's form of a page.
+func emitAll(cmd *cobra.Command, lists map[string][]json.RawMessage) error {
+	page := map[string]any{"next": ""}
+	for name, items := range lists {
+		if items == nil {
+			items = []json.RawMessage{}
+		}
+		page[name] = items
 	}
 	enc := json.NewEncoder(cmd.OutOrStdout())
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(map[string]any{name: items, "next": ""})
+	return enc.Encode(page)
 }
 
 // instant is a time for people: in UTC, to the second; "–" for none.
