@@ -55,6 +55,9 @@ func (c *call) into(v any) error {
 	if err := dec.Decode(v); err != nil {
 		return badBody(err)
 	}
+	if string(bytes.TrimSpace(body)) == "null" { // it decodes as an object without fields
+		return badBody(errors.New("null"))
+	}
 	if dec.More() {
 		return badField("body", "one JSON object and nothing after it")
 	}

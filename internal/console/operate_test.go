@@ -232,6 +232,7 @@ func TestS3_5Repair(t *testing.T) {
 	}
 	w.wants(200, admin, "GET", "/api/repair?from=endpoints:%00%ff", "")
 	w.wants(400, admin, "POST", "/api/repair", `{"from":"nothing"}`)
+	w.wants(400, admin, "POST", "/api/repair", " null\n")
 	w.wants(400, admin, "POST", "/api/repair", `{"to":"records:one:"}`)
 	if a := w.wants(200, admin, "POST", "/api/repair", `{"endpoint":"`+onEKS+`","from":"effects:","to":"end"}`); a.at("next") != "" || a.at("from") != "effects:" {
 		t.Errorf("%s", a.raw)
