@@ -367,5 +367,5 @@ func commands(t *testing.T, cli, where, text string, named map[string]bool) (n i
 // the CLI's own help: a word that is none is found here, not at night.
 var awsCommands = []string{
 	"events describe-rule", "events enable-rule", "lambda get-function-concurrency", "lambda get-function-configuration", "lambda list-event-source-mappings",
-	"logs filter-log-events", "sqs purge-queue", "sqs receive-message", "sqs start-message-move-task", "stepfunctions get-execution-history", "stepfunctions list-executions",
+	"logs filter-log-events", "sqs purge-queue", "sqs receive-message", "stepfunctions get-execution-history", "stepfunctions list-executions",
 }

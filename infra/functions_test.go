@@ -88,6 +88,14 @@ var allowed = map[string]string{
 	"restart-session": `dynamodb:GetItem dynamodb:PutItem dynamodb:Query states:DescribeExecution states:StartExecution`,
 	"move-notebook": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query
 		elasticmapreduce:DescribeNotebookExecution events:PutEvents states:DescribeExecution states:StartExecution`,
+	"repair": `dynamodb:BatchGetItem dynamodb:ConditionCheckItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
+		emr-containers:DescribeJobRun emr-containers:ListJobRuns emr-containers:ListVirtualClusters events:PutEvents
+		identitystore:DescribeUser identitystore:GetUserId identitystore:ListGroupMembershipsForMember
+		elasticmapreduce:DescribeNotebookExecution elasticmapreduce:GetClusterSessionCredentials
+		sagemaker:DescribePipelineExecution sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:ListPipelineExecutionSteps sagemaker:ListTags
+		elasticmapreduce:ListNotebookExecutions sagemaker:ListPipelineExecutions sagemaker:ListPipelines sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs
+		sso:GetApplicationAssignmentConfiguration sso:GetApplicationSessionConfiguration sso:ListApplicationAssignmentsForPrincipal
+		s3:ListBucket states:DescribeExecution states:SendTaskFailure states:SendTaskSuccess states:StartExecution`,
 	"preflight": `dynamodb:BatchGetItem dynamodb:GetItem dynamodb:PutItem dynamodb:Query
 		ec2:DescribeNetworkAcls ec2:DescribeRouteTables ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcAttribute ec2:DescribeVpcEndpoints`,
 	"run-effects": `dynamodb:DescribeStream dynamodb:GetItem dynamodb:GetRecords dynamodb:GetShardIterator dynamodb:ListStreams dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem
@@ -102,7 +110,7 @@ var (
 	interfaces = []string{"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses"}
 	key        = []string{"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
 	behind     = []string{"on-logout", "on-revocation", "on-run-event"}
-	livy       = []string{"on-revocation", "on-run-event", "on-schedule", "start-run", "observe-endpoint", "drain-endpoint"}
+	livy       = []string{"on-revocation", "on-run-event", "on-schedule", "start-run", "observe-endpoint", "drain-endpoint", "repair"}
 )
 
 func TestPermissions(t *testing.T) {
@@ -115,7 +123,7 @@ func TestPermissions(t *testing.T) {
 			got = append(got, s.actions...)
 		}
 		slices.Sort(got)
-		if d := slices.Compact(slices.Clone(got)); len(d) != len(got) && !slices.Contains([]string{"console", "on-schedule", "run-effects"}, f) {
+		if d := slices.Compact(slices.Clone(got)); len(d) != len(got) && !slices.Contains([]string{"console", "on-schedule", "repair", "run-effects"}, f) {
 			t.Errorf("%s: an action is allowed twice: %v", f, got)
 		}
 		got = slices.Compact(got)
@@ -330,7 +338,7 @@ func TestFunctions(t *testing.T) {
 		if x.Resources[group].Properties["RetentionInDays"] != 90.0 {
 			t.Errorf("%s: its log is kept for %v days", f, x.Resources[group].Properties["RetentionInDays"])
 		}
-		want := map[string]any{"on-logout": 10.0, "drain-endpoint": 5.0, "observe-endpoint": 5.0, "on-schedule": 1.0, "on-revocation": 2.0}[f]
+		want := map[string]any{"on-logout": 10.0, "drain-endpoint": 5.0, "observe-endpoint": 5.0, "on-schedule": 1.0, "on-revocation": 2.0, "repair": 1.0}[f]
 		if p["ReservedConcurrentExecutions"] != want {
 			t.Errorf("%s: reserved concurrency %v, want %v", f, p["ReservedConcurrentExecutions"], want)
 		}
@@ -338,7 +346,9 @@ func TestFunctions(t *testing.T) {
 		switch {
 		case slices.Contains(behind, f) && limit >= config.QueueVisibility:
 			t.Errorf("%s: %v s; its messages come again after %d", f, limit, config.QueueVisibility)
-		case !slices.Contains(behind, f) && f != "on-schedule" && (limit < 35 || limit >= 60):
+		case f == "repair" && (limit < 25 || limit >= 30):
+			t.Errorf("%s: %v s; API Gateway gives up after 30, and a repair asks an engine for 8", f, limit)
+		case !slices.Contains(behind, f) && f != "on-schedule" && f != "repair" && (limit < 35 || limit >= 60):
 			t.Errorf("%s: %v s; a call of Livy may take 30 s, a task 60 s", f, limit)
 		}
 		if inside := p["VpcConfig"] != nil; inside != slices.Contains(livy, f) {

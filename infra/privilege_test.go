@@ -92,22 +92,10 @@ func onlyLivyRemains(t *testing.T) bool {
 	})
 }
 
-// owed are ways of the API for people that lead the deployed console to what its
-// role does not allow, and its environment does not tell it: there they fail, and
-// work in the local system only. Whoever gives them to a function that may do them
-// takes them from here; until then the role of what faces the web is not widened.
-var owed = map[string]string{
-	"(*internal/console.call).replayParked": "replay of a parked event",
-	"(*internal/console.call).getRepair":    "rehearsal of a repair",
-	"(*internal/console.call).repair":       "repair",
-	"(*internal/console.call).getRestore":   "what a restore has changed",
-	"(*internal/console.call).restore":      "what is said of a restore",
-}
-
 // asksEngines says whether a function's use cases call an engine, which Livy's
 // stands for.
 func asksEngines(t *testing.T, f string) bool {
-	for seen := range reachOf(t, f, append(slices.Collect(maps.Keys(owed)), "internal/engine/livy.authenticated")).seen {
+	for seen := range reachOf(t, f, []string{"internal/engine/livy.authenticated"}).seen {
 		if strings.HasPrefix(spelled(seen), "(*internal/engine/livy.Engine).") {
 			return true
 		}
@@ -164,7 +152,7 @@ func TestLeastPrivilege(t *testing.T) {
 	used := map[string]bool{}
 	for _, f := range config.Functions() {
 		fn := x.named(t, "AWS::Lambda::Function", "FunctionName", f)
-		cut := slices.Collect(maps.Keys(owed))
+		var cut []string
 		for _, n := range nevers {
 			if n.in(t, f) {
 				cut = append(cut, n.function)
@@ -205,11 +193,6 @@ func TestLeastPrivilege(t *testing.T) {
 		wide.leastPrivilege(t, f, roleOf(hub), here)
 		for place, needs := range map[string]map[string]string{identityMember: atCenter, engineMember: atEngines} {
 			members[place].leastPrivilege(t, f+" at "+place, members[place].roleNamed("nightshift-"+f+"-"+members[place].in.Region), needs)
-		}
-	}
-	for way, what := range owed {
-		if !used[way] {
-			t.Errorf("nothing leads to %s any more (%s)", way, what)
 		}
 	}
 	for _, n := range nevers {

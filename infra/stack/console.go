@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 
@@ -10,8 +11,15 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 )
 
-// served is the function behind the HTTP API for people.
-const served = "console"
+// The functions behind the HTTP API for people: repairs has those of its paths that
+// ask engines and the identity store, served has all else.
+const (
+	served  = "console"
+	repairs = "repair"
+)
+
+// repairPaths are the paths of repairs, below each way into the API.
+var repairPaths = []string{"/parked/{id}/replay", "/repair", "/restore"}
 
 const (
 	// API Gateway gives up after its own most; the function goes on with what it
@@ -51,31 +59,46 @@ func (r *reader) console(s *Settings) {
 // an issuer is given, those with a token of it. The page itself holds no data and
 // is open: a browser has no token before it.
 func (d *deployment) addConsole() {
-	f := d.functions[served]
 	api := awsapigatewayv2.NewCfnApi(d.stack, text("Console"), &awsapigatewayv2.CfnApiProps{
 		Name: text(d.named(served)), Description: text("Nightshift for people: API and page."), ProtocolType: text("HTTP"),
 	})
-	behind := awsapigatewayv2.NewCfnIntegration(d.stack, text("ConsoleIntegration"), &awsapigatewayv2.CfnIntegrationProps{
-		ApiId: api.Ref(), IntegrationType: text("AWS_PROXY"), IntegrationUri: f.FunctionArn(), PayloadFormatVersion: text("2.0"), TimeoutInMillis: number(consoleMilliseconds),
-	})
-	target := awscdk.Fn_Join(text(""), &[]*string{text("integrations/"), behind.Ref()})
-	route := func(id, key string, props awsapigatewayv2.CfnRouteProps) {
-		props.ApiId, props.RouteKey, props.Target = api.Ref(), text(key), target
+	targets := map[string]*string{}
+	for id, name := range map[string]string{"Console": served, "Repair": repairs} {
+		f := d.functions[name]
+		behind := awsapigatewayv2.NewCfnIntegration(d.stack, text(id+"Integration"), &awsapigatewayv2.CfnIntegrationProps{
+			ApiId: api.Ref(), IntegrationType: text("AWS_PROXY"), IntegrationUri: f.FunctionArn(), PayloadFormatVersion: text("2.0"), TimeoutInMillis: number(consoleMilliseconds),
+		})
+		targets[name] = awscdk.Fn_Join(text(""), &[]*string{text("integrations/"), behind.Ref()})
+		awslambda.NewCfnPermission(d.stack, text(id+"Permission"), &awslambda.CfnPermissionProps{
+			Action: text("lambda:InvokeFunction"), FunctionName: f.FunctionArn(), Principal: text("apigateway.amazonaws.com"),
+			SourceArn: awscdk.Fn_Sub(text("arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*"), &map[string]*string{"Api": api.Ref()}),
+		})
+	}
+	route := func(id, key, to string, props awsapigatewayv2.CfnRouteProps) {
+		props.ApiId, props.RouteKey, props.Target = api.Ref(), text(key), targets[to]
 		made := awsapigatewayv2.NewCfnRoute(d.stack, text("ConsoleRoute"+id), &props)
 		if *props.AuthorizationType == "NONE" {
 			accept(made, "AwsSolutions-APIG4", "The page and its sign-in hold no data; what the page shows it asks for with a token, on a route that wants one.")
 		}
 	}
-	route("Signed", "ANY /iam/{proxy+}", awsapigatewayv2.CfnRouteProps{AuthorizationType: text("AWS_IAM")})
+	signed := awsapigatewayv2.CfnRouteProps{AuthorizationType: text("AWS_IAM")}
+	route("Signed", "ANY /iam/{proxy+}", served, signed)
+	for i, path := range repairPaths {
+		route(fmt.Sprint("SignedRepair", i), "ANY /iam/api"+path, repairs, signed)
+	}
 	if d.ConsoleIssuer != "" {
 		authorizer := awsapigatewayv2.NewCfnAuthorizer(d.stack, text("ConsoleTokens"), &awsapigatewayv2.CfnAuthorizerProps{
 			ApiId: api.Ref(), Name: text("tokens"), AuthorizerType: text("JWT"), IdentitySource: texts("$request.header.Authorization"),
 			JwtConfiguration: &awsapigatewayv2.CfnAuthorizer_JWTConfigurationProperty{Issuer: text(d.ConsoleIssuer), Audience: texts(d.ConsoleAudience)},
 		})
-		route("Tokens", "ANY /api/{proxy+}", awsapigatewayv2.CfnRouteProps{AuthorizationType: text("JWT"), AuthorizerId: authorizer.Ref()})
-		route("Page", "GET /", awsapigatewayv2.CfnRouteProps{AuthorizationType: text("NONE")})
-		route("SignIn", "POST /signin", awsapigatewayv2.CfnRouteProps{AuthorizationType: text("NONE")})
-		route("Assets", "GET /{proxy+}", awsapigatewayv2.CfnRouteProps{AuthorizationType: text("NONE")})
+		tokens, open := awsapigatewayv2.CfnRouteProps{AuthorizationType: text("JWT"), AuthorizerId: authorizer.Ref()}, awsapigatewayv2.CfnRouteProps{AuthorizationType: text("NONE")}
+		route("Tokens", "ANY /api/{proxy+}", served, tokens)
+		for i, path := range repairPaths {
+			route(fmt.Sprint("TokensRepair", i), "ANY /api"+path, repairs, tokens)
+		}
+		route("Page", "GET /", served, open)
+		route("SignIn", "POST /signin", served, open)
+		route("Assets", "GET /{proxy+}", served, open)
 	}
 	group := awslogs.NewLogGroup(d.stack, text("ConsoleLogs"), &awslogs.LogGroupProps{
 		LogGroupName: text("/aws/vendedlogs/apis/" + d.named(served)), Retention: d.retention(), RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
@@ -84,10 +107,6 @@ func (d *deployment) addConsole() {
 		ApiId: api.Ref(), StageName: text("$default"), AutoDeploy: yes,
 		AccessLogSettings:    &awsapigatewayv2.CfnStage_AccessLogSettingsProperty{DestinationArn: group.LogGroupArn(), Format: text(consoleLog)},
 		DefaultRouteSettings: &awsapigatewayv2.CfnStage_RouteSettingsProperty{ThrottlingRateLimit: number(consolePerSecond), ThrottlingBurstLimit: number(consoleBurst)},
-	})
-	awslambda.NewCfnPermission(d.stack, text("ConsolePermission"), &awslambda.CfnPermissionProps{
-		Action: text("lambda:InvokeFunction"), FunctionName: f.FunctionArn(), Principal: text("apigateway.amazonaws.com"),
-		SourceArn: awscdk.Fn_Sub(text("arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*"), &map[string]*string{"Api": api.Ref()}),
 	})
 	awscdk.NewCfnOutput(d.stack, text("ConsoleUrl"), &awscdk.CfnOutputProps{Value: api.AttrApiEndpoint()})
 }

@@ -41,6 +41,10 @@ func timeout(f string) time.Duration {
 	case f == panel.Scheduled:
 		// A sweep that is longer than a minute delays the next (config.Concurrency).
 		return 5 * time.Minute
+	case f == repairs:
+		// So that it answers before API Gateway gives up: what is left then, the next
+		// request goes on with.
+		return (consoleMilliseconds - 1_000) * time.Millisecond
 	}
 	return cadence.TaskTimeout - 5*time.Second
 }

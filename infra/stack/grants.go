@@ -64,7 +64,8 @@ const (
 // of a birth, and ask the engine about a run that nobody owns yet (of a job of
 // SageMaker an ARN does not tell the letters of its name, which only a list does);
 // the sweep and the watch look, adopt and replay; only a drain stops runs, only start-run
-// starts them. on-logout is told no endpoints, so it asks no engine.
+// starts them. on-logout is told no endpoints, so it asks no engine. repair does what
+// the sweep, the watch and the queues' functions do, once, when a person says so.
 var does = map[string][]capability{
 	"on-logout":        {get, query, fetch, write, amend},
 	"on-revocation":    {get, query, fetch, write, amend, user, access, describe, letters},
@@ -79,6 +80,7 @@ var does = map[string][]capability{
 	"restart-session":  {get, query, write, rerun},
 	"move-notebook":    {get, query, fetch, write, announce, moving},
 	"preflight":        {get, query, fetch, write, networks},
+	"repair":           {get, query, fetch, write, amend, open, facts, user, naming, access, announce, watch, drain, release, look, describe, reread, saved},
 }
 
 // grant is one statement of a role's policy. Where a resource has a "*" in it,
