@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 	"time"
@@ -81,7 +82,9 @@ func (i *Identity) Replay(ctx context.Context, after time.Time) ([][]byte, error
 
 // oldest looks events of one name up with the calls that are left, and answers up
 // to which moment it has them all. LookupEvents gives the newest first: where a
-// page does not hold all, the same is asked of the older half of the time.
+// page does not hold all, the same is asked of the older half of the time, or of as
+// much as the page spans, where that is less: halving a half hour down to the seconds
+// that a page holds of a busy evening would use the calls up.
 func (i *Identity) oldest(ctx context.Context, name string, after, end time.Time, left *int) (events []types.Event, read time.Time, err error) {
 	read = after
 	for width, first := end.Sub(after), true; *left > 0 && (first || read.Before(end)); first = false {
@@ -104,10 +107,18 @@ func (i *Identity) oldest(ctx context.Context, name string, after, end time.Time
 		case whole:
 			read = to
 		default:
-			width = max(width/2, time.Second)
+			width = max(min(width/2, span(got)), time.Second)
 		}
 	}
 	return events, read, nil
+}
+
+// span is how much time events, newest first, are spread over; of none it is not known.
+func span(events []types.Event) time.Duration {
+	if len(events) == 0 {
+		return math.MaxInt64
+	}
+	return aws.ToTime(events[0].EventTime).Sub(aws.ToTime(events[len(events)-1].EventTime))
 }
 
 // newest looks up at most so many pages of events of one name, and says whether
