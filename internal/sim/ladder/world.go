@@ -66,6 +66,9 @@ type World struct {
 	// Invocations are those of the machines', the stream's and the schedule's
 	// functions.
 	Invocations int64
+	// Called, where set, is told of each of them before it begins: the context is the
+	// invocation's, and done is called when it has answered.
+	Called func(ctx context.Context, function string) (of context.Context, done func())
 
 	effects  func(context.Context, events.DynamoDBEvent) error
 	observe  func(context.Context, edge.EndpointInput) (edge.WatchOutput, error)
@@ -179,6 +182,17 @@ func (w *World) Transitions() int64 {
 	return n
 }
 
+// Invoke is an invocation of a function.
+func (w *World) Invoke(ctx context.Context, function string, f func(context.Context) error) error {
+	w.Invocations++
+	if w.Called != nil {
+		of, done := w.Called(ctx, function)
+		defer done()
+		ctx = of
+	}
+	return f(ctx)
+}
+
 // Go runs a part of a rung beside everything else.
 func (w *World) Go(f func(ctx context.Context)) { w.Clock.Go(func() { f(context.Background()) }) }
 
@@ -191,8 +205,7 @@ func (w *World) Play(d time.Duration) {
 func (w *World) Start() {
 	w.Go(func(ctx context.Context) {
 		for {
-			w.Invocations++
-			_ = w.schedule(ctx, json.RawMessage("{}")) // what fails is done by the next one
+			_ = w.Invoke(ctx, "on-schedule", func(ctx context.Context) error { return w.schedule(ctx, json.RawMessage("{}")) }) // what fails is done by the next one
 			if w.Clock.Sleep(ctx, cadence.Sweep) != nil {
 				return
 			}
@@ -261,8 +274,7 @@ func (w *World) streamed(e app.Entry) {
 				w.carried[id] = e
 				in.Records = append(in.Records, events.DynamoDBEventRecord{EventID: id, EventName: "INSERT"})
 			}
-			w.Invocations++
-			must(w.effects(ctx, in))
+			must(w.Invoke(ctx, "run-effects", func(ctx context.Context) error { return w.effects(ctx, in) }))
 			for _, r := range in.Records {
 				delete(w.carried, r.EventID)
 			}
@@ -279,19 +291,20 @@ func (w *World) decode(r events.DynamoDBEventRecord) (app.Entry, bool, error) {
 type services struct{ w *World }
 
 func (v services) Invoke(ctx context.Context, function string, payload []byte) ([]byte, error) {
-	v.w.Invocations++
 	var in edge.EndpointInput
-	err := json.Unmarshal(payload, &in)
-	must(err)
+	must(json.Unmarshal(payload, &in))
 	var out any
-	switch function {
-	case "observe-endpoint":
-		out, err = v.w.observe(ctx, in)
-	case "drain-endpoint":
-		out, err = v.w.drain(ctx, in)
-	default:
-		err = errors.New("there is no function " + function)
-	}
+	err := v.w.Invoke(ctx, function, func(ctx context.Context) (err error) {
+		switch function {
+		case "observe-endpoint":
+			out, err = v.w.observe(ctx, in)
+		case "drain-endpoint":
+			out, err = v.w.drain(ctx, in)
+		default:
+			err = errors.New("there is no function " + function)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, &asl.TaskError{Name: reflect.TypeOf(err).Elem().Name(), Cause: err.Error()}
 	}
