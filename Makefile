@@ -92,6 +92,10 @@ conform: go ## Run the suites against real engines: two DynamoDBs, Livy with Spa
 bench: go ## Measure storms, outages, costs and each function's start, and hold them to their targets (about 5 minutes)
 	@failed=0; $(GO) run ./internal/sim/bench || failed=1; $(GO) run ./internal/edge/runtimehost/bench || failed=1; exit $$failed
 
+.PHONY: scale
+scale: go ## Count what 1,000,000 sessions, 50,000 sign-outs an hour and 10,000 runs on an endpoint take, and compare it with AWS's quotas (about 3 minutes)
+	@$(GO) run ./internal/sim/scale
+
 .PHONY: sim
 sim: go ## Play SCHEDULES=n schedules of the simulation (default 10000), or SEED=s alone with its trace; HORIZON=long: 7 to 90 days
 	@mkdir -p $(BUILD)
