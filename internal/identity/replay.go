@@ -47,22 +47,33 @@ const eventsPerPage = 50
 func (i *Identity) Replay(ctx context.Context, after time.Time) ([][]byte, error) {
 	end, left := i.Now(), lookupsMax-1 // one is kept for the births
 	events, upTo := []types.Event(nil), end
-	for n, name := range replayed {
+	reads := make([]time.Time, len(replayed))
+	take := func(n int, after time.Time, calls *int) error {
+		got, read, err := i.oldest(ctx, replayed[n], after, end, calls)
+		events, reads[n] = append(events, got...), read
+		return err
+	}
+	for n := range replayed {
 		// Each name may take half of what the names behind it can spare, so that
 		// none is kept from getting on.
 		calls := 1 + (left-len(replayed)+n)/2
 		left -= calls
-		got, read, err := i.oldest(ctx, name, after, end, &calls)
-		if err != nil {
+		if err := take(n, after, &calls); err != nil {
 			return nil, err
 		}
 		left += calls
-		events = append(events, got...)
-		if read.Before(end) {
-			i.Log.Warn("replay left events out", "event", name, "from", read)
+	}
+	for n, name := range replayed { // with what the others did not need
+		if left > 0 && reads[n].Before(end) {
+			if err := take(n, reads[n], &left); err != nil {
+				return nil, err
+			}
 		}
-		if read.Before(upTo) {
-			upTo = read
+		if read := reads[n]; read.Before(end) {
+			i.Log.Warn("replay left events out", "event", name, "from", read)
+			if read.Before(upTo) {
+				upTo = read
+			}
 		}
 	}
 	left++
@@ -82,9 +93,9 @@ func (i *Identity) Replay(ctx context.Context, after time.Time) ([][]byte, error
 
 // oldest looks events of one name up with the calls that are left, and answers up
 // to which moment it has them all. LookupEvents gives the newest first: where a
-// page does not hold all, the same is asked of the older half of the time, or of as
-// much as the page spans, where that is less: halving a half hour down to the seconds
-// that a page holds of a busy evening would use the calls up.
+// page does not hold all, the same is asked of the older half of the time, or of
+// somewhat less than the page spans, where that is shorter: halving a half hour down to
+// the seconds that a page holds of a busy evening would use the calls up.
 func (i *Identity) oldest(ctx context.Context, name string, after, end time.Time, left *int) (events []types.Event, read time.Time, err error) {
 	read = after
 	for width, first := end.Sub(after), true; *left > 0 && (first || read.Before(end)); first = false {
@@ -107,7 +118,7 @@ func (i *Identity) oldest(ctx context.Context, name string, after, end time.Time
 		case whole:
 			read = to
 		default:
-			width = max(min(width/2, span(got)), time.Second)
+			width = max(min(width/2, span(got)*4/5), time.Second)
 		}
 	}
 	return events, read, nil
@@ -116,7 +127,7 @@ func (i *Identity) oldest(ctx context.Context, name string, after, end time.Time
 // span is how much time events, newest first, are spread over; of none it is not known.
 func span(events []types.Event) time.Duration {
 	if len(events) == 0 {
-		return math.MaxInt64
+		return math.MaxInt64 / 4
 	}
 	return aws.ToTime(events[0].EventTime).Sub(aws.ToTime(events[len(events)-1].EventTime))
 }
