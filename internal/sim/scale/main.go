@@ -33,7 +33,7 @@ const (
 )
 
 // signOutMinutes is how much of the hour of sign-outs is played.
-const signOutMinutes = 20
+const signOutMinutes = 6
 
 func main() {
 	debug.SetGCPercent(400) // the table in memory is other machines'
@@ -189,11 +189,12 @@ func judge(out io.Writer, small, large size, a, b measured) error {
 			fmt.Fprintf(out, "count part=%s figure=%s at_%d=%s at_%d=%s whole=%s\n", part, name, small.sessions(), number(a[part][name]), large.sessions(), number(b[part][name]), said)
 		}
 	}
+	whole["signout"] = draining(whole["steady"], b["steady"], b["signout"], whole["signout"])
 	first, least := "", math.Inf(1)
 	for _, q := range quotas {
 		u1, u2 := q.used(a[q.part]), q.used(b[q.part])
 		full, reached := q.used(whole[q.part]), q.reached(n1, n2, u1, u2)
-		at := "never"
+		at := "beyond"
 		if full < q.allows {
 			reached = 0 // a bound of ours is reached before
 		}
@@ -220,12 +221,7 @@ func costs(out io.Writer, whole measured) {
 	const minutes, days = 30 * 24 * 60, 30
 	month := figures{}
 	for part, times := range map[string]float64{"steady": minutes, "open": days, "signout": 60 * days} {
-		f := maps.Clone(whole[part])
-		if part == "signout" { // every endpoint drains
-			rounds := f["endpoints"] * time.Minute.Seconds() / cadence.DrainEvery.Seconds()
-			f["dynamodb.read_units_per_min"] = whole["steady"]["dynamodb.read_units_per_min"] + rounds*f["drain.read_units_each"]
-		}
-		b := bill(f)
+		b := bill(whole[part])
 		if part == "signout" { // beyond what stands anyway
 			for name, usd := range bill(whole["steady"]) {
 				b[name] = max(0, b[name]-usd)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"nightshift/internal/cadence"
+	"nightshift/internal/config"
 	"nightshift/internal/sim/ladder"
 )
 
@@ -73,10 +75,10 @@ var quotas = []quota{
 	{"writes of the table", "signout", 40_000, "units/s", "DynamoDB quotas, on-demand, default of a table", perSecond("dynamodb.write_units"), pastRaise},
 	{"reads of the table while every endpoint drains", "signout", 40_000, "units/s", "DynamoDB quotas, on-demand, default of a table",
 		func(f figures) float64 {
-			return f["drain.read_units_each"] * f["endpoints"] / cadence.DrainEvery.Seconds()
+			return f["drain.read_units_each"] * rounds(f) / 60
 		}, pastDrain},
 	{"listings of an endpoint that drains", "signout", 5, "calls/s", "EMR on EKS quotas, ListJobRuns; SageMaker publishes none",
-		func(f figures) float64 { return f["drain.list_calls_each"] / cadence.DrainEvery.Seconds() }, pastDrain},
+		func(f figures) float64 { return f["drain.list_calls_each"] * rounds(f) / f["endpoints"] / 60 }, pastDrain},
 	{"functions at once", "signout", 1000, "instances", "Lambda quotas, default of an account and Region", concurrency, pastRaise},
 	{"ListUsers", "steady", cadence.DirectoryPerSecond, "calls/s", "IAM Identity Center quotas, each API of an identity store", perSecond("identitystore.ListUsers.calls"), "events of the identity source; the check takes longer and loses nothing"},
 	{"DescribeUser", "steady", cadence.DirectoryPerSecond, "calls/s", "IAM Identity Center quotas, each API of an identity store", perSecond("identitystore.DescribeUser.calls"), "the check takes longer and loses nothing"},
@@ -106,7 +108,7 @@ func (q quota) reached(n1, n2, u1, u2 float64) float64 {
 // most are figures that a bound of ours keeps from growing along the line.
 var most = figures{
 	"identitystore.ListUsers.calls_per_min":                     cadence.DirectoryPagesMax,
-	"identitystore.DescribeUser.calls_per_min":                  cadence.DirectoryPerSecond * 60,
+	"identitystore.DescribeUser.calls_per_min":                  config.ShareOf("on-schedule", 1).Users * 60,
 	"sso.ListApplicationAssignmentsForPrincipal.calls_per_min":  2 * cadence.AccessMax, // of a user, and of a group
 	"identitystore.ListGroupMembershipsForMember.calls_per_min": cadence.AccessMax,
 	"item.ANCHOR.bytes": 126 << 10, // cadence.AnchorHeads
@@ -123,12 +125,44 @@ func claimed(part, name string) bool {
 	case part != "signout":
 		return true
 	}
-	for _, counted := range []string{"drain.", "dynamodb.write_units", "lambda.on-logout.", "lambda.on-schedule.ms_each", "sqs.", "events.", "sagemaker.Stop.calls"} {
+	switch {
+	case strings.HasPrefix(name, "drain."):
+		return strings.HasSuffix(name, "_each")
+	case strings.HasPrefix(name, "partition."):
+		return strings.Contains(name, "write")
+	}
+	for _, counted := range []string{"dynamodb.write_units", "lambda.on-logout.", "lambda.on-schedule.ms_each", "sqs.", "events.", "sagemaker.Stop.calls"} {
 		if strings.HasPrefix(name, counted) {
 			return true
 		}
 	}
 	return false
+}
+
+// rounds are those of all endpoints' drains in a minute, when each has something to end
+// all the time: one after the other, and no more often than each DrainEvery.
+func rounds(f figures) float64 {
+	each := max(cadence.DrainEvery.Seconds(), f["lambda."+drains+".ms_each"]/1000)
+	return f["endpoints"] * 60 / each
+}
+
+// draining is an hour of sign-outs at the whole size: what stands anyway, what grows along
+// a line (claimed), and of what the drains take, that of rounds without a pause.
+func draining(standing, steady, large, whole figures) figures {
+	f := maps.Clone(whole)
+	for name := range whole {
+		if !claimed("signout", name) && strings.HasSuffix(name, "_per_min") {
+			f[name] = standing[name]
+		}
+	}
+	n := rounds(whole)
+	f["dynamodb.read_units_per_min"] += n * whole["drain.read_units_each"]
+	f["sagemaker.List.calls_per_min"] += n * whole["drain.list_calls_each"]
+	f["lambda."+drains+".invocations_per_min"] = n
+	f["lambda."+drains+".ms_per_min"] = n * whole["lambda."+drains+".ms_each"]
+	f["states.transitions_per_min"] += n * (large["states.transitions_per_min"] - steady["states.transitions_per_min"]) / large["lambda."+drains+".invocations_per_min"]
+	f["states.StartExecution.calls_per_min"] = f["endpoints"] // a drain each, and a minute is soon for the next
+	return f
 }
 
 // bounded is a figure as our own bound leaves it.
