@@ -55,9 +55,9 @@ func figure(name string, each float64) func(figures) float64 {
 }
 
 const (
-	pastSweep  = "walk a slice of the endpoints each minute, by a function per slice: see decisions/0022"
+	pastSweep  = "walk a slice of the endpoints each minute, by a function per slice: see internal/decisions/0022"
 	pastShards = "more shards of its list (ddbstore/schema.Shards), in two releases"
-	pastDrain  = "rounds that read and describe just what is ending, and list at the watch's cadence: see decisions/0022"
+	pastDrain  = "rounds that read and describe just what is ending, and list at the watch's cadence: see internal/decisions/0022"
 	pastRaise  = "the quota can be raised"
 	pastSplit  = "a second deployment: each has its own endpoints, table and machines"
 )
@@ -131,7 +131,7 @@ func claimed(part, name string) bool {
 	case strings.HasPrefix(name, "partition."):
 		return strings.Contains(name, "write")
 	}
-	for _, counted := range []string{"dynamodb.write_units", "lambda.on-logout.", "lambda.on-schedule.ms_each", "sqs.", "events.", "sagemaker.Stop.calls"} {
+	for _, counted := range []string{"dynamodb.write_units", "lambda.on-logout.", "lambda.on-schedule.ms_each", "sqs.", "events.", "sagemaker.Stop."} {
 		if strings.HasPrefix(name, counted) {
 			return true
 		}
