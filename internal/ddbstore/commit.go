@@ -89,8 +89,8 @@ func (s *Store) Commit(ctx context.Context, c app.Commit) error {
 	if err != nil {
 		return err
 	}
-	before, guessed := s.lately.take(c.Next.ID)
-	if guessed = guessed && follows(before, c); !guessed {
+	before, _ := s.lately.take(c.Next.ID)
+	if !follows(before, c) {
 		if before, err = s.record(ctx, op, c.Next.ID); err != nil {
 			return err
 		}
@@ -110,11 +110,11 @@ func (s *Store) Commit(ctx context.Context, c app.Commit) error {
 		if err != nil {
 			return err
 		}
-		if !guessed && now.state.Version == before.state.Version && slices.Equal(now.undone, before.undone) {
+		if now.state.Version == before.state.Version && slices.Equal(now.undone, before.undone) {
 			// A newer version of us froze a field that this one does not know.
 			return fault.Newf(op, fault.Unknown, "session %q: what is frozen differs in a field unknown to this version", c.Next.ID)
 		}
-		before, guessed = now, false // its effects were done meanwhile, or it was overtaken
+		before = now // its effects were done meanwhile, or it was overtaken
 	}
 	return fault.Newf(op, fault.Throttled, "session %q was changed %d times meanwhile", c.Next.ID, collisions)
 }
@@ -283,9 +283,6 @@ func (s *Store) whyNotOpened(ctx context.Context, op string, o app.Opening, fail
 // repeats says whether the entry was written before, as it is: then a write
 // that failed was a repetition of one whose answer was lost.
 func (s *Store) repeats(ctx context.Context, op string, stored record, e app.Entry) (bool, error) {
-	if e.Version > stored.state.Version {
-		return false, nil
-	}
 	there, _, err := s.history(ctx, stored, e.Version-1, 1)
 	return len(there) == 1 && there[0].Version == e.Version && there[0].Hash == e.Hash, err
 }

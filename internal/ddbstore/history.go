@@ -183,15 +183,12 @@ func (s *Store) Finish(ctx context.Context, id string, version int64) error {
 }
 
 // settled notes that a version's effects are done; Conflict where the session is
-// another one by now.
+// another one by now. What is frozen is not written here, so that it is done too for
+// a session in which a newer version of us froze a field that this one does not know.
 func (s *Store) settled(ctx context.Context, op string, before, next record, version int64) error {
-	condition, values, err := unchanged(op, before, before.state)
-	if err != nil {
-		return err
-	}
-	attributes := []string{attrVersion, attrFrozen, attrUndone, attrSettled}
+	attributes := []string{attrVersion, attrUndone, attrSettled}
 	set, remove := "SET #settled = :settled", ""
-	values[":settled"] = number(version)
+	values := item{":decidedOn": number(before.state.Version), ":undone": text(versions(before.undone)), ":settled": number(version)}
 	if len(next.undone) > 0 {
 		set, values[":left"] = set+", #undone = :left", text(versions(next.undone))
 	} else {
@@ -210,7 +207,8 @@ func (s *Store) settled(ctx context.Context, op string, before, next record, ver
 	update := set + remove
 	return classify(op, s.write(ctx, func() error {
 		_, err := s.api.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName: &s.table, Key: stateOf(before.state.ID).key(), UpdateExpression: &update, ConditionExpression: &condition,
+			TableName: &s.table, Key: stateOf(before.state.ID).key(), UpdateExpression: &update,
+			ConditionExpression:      aws.String("#version = :decidedOn AND #undone = :undone"),
 			ExpressionAttributeNames: names(attributes...), ExpressionAttributeValues: values,
 		})
 		return err

@@ -202,6 +202,61 @@ func TestPlaceOfWhatTheSweepLooksAt(t *testing.T) {
 	}
 }
 
+// A session that no clock matters to stays where it is while its run is started.
+func TestPlaceWithoutADeadline(t *testing.T) {
+	o := opening(t)
+	o.Session.Run.ID = ""
+	r := record{}.next(o.Session, o.Entry)
+	if started := r.without(1); started.look != r.look || !r.look.due() {
+		t.Errorf("its run is being started: moved from %+v to %+v", r.look, started.look)
+	}
+	r.state.Run.ID = "r"
+	if started := r.without(1); started.look != (hit{}) {
+		t.Errorf("its run is there: %+v", started.look)
+	}
+}
+
+// Older entries leave a session's item where that saves a write unit of it, or where
+// it has no room for them; not otherwise.
+func TestEntriesAreMovedWhereThatSaves(t *testing.T) {
+	chain := func(why int, details ...int) record {
+		r := record{}
+		for i, n := range details {
+			s := opening(t).Session
+			s.Version = int64(i + 1)
+			s.Why = []string{noise(why / 2)}
+			r = r.next(s, app.Entry{SessionID: "s", Version: s.Version, At: base, Event: session.Event{Detail: noise(n / 2)}})
+		}
+		return r
+	}
+	for _, c := range []struct {
+		name  string
+		r     record
+		moved bool
+		kind  string
+	}{
+		{"all has room in a unit", chain(0, 0, 0), false, ""},
+		{"the older entry does not", chain(0, 2000, 0), true, ""},
+		{"without it, it is not cheaper", chain(3000, 0, 0), false, ""},
+		{"there is no older entry", chain(3000, 3000), false, ""},
+		{"the item holds either of them, not both", chain(0, itemMax, itemMax), true, ""},
+		{"the item does not hold the newest", chain(0, itemMax, 4*itemMax), false, "bytes; an item holds"},
+	} {
+		short, it, block, err := c.r.shortened("op")
+		if (block != nil) != c.moved || c.kind == "" && err != nil || c.kind != "" && (!fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), c.kind)) {
+			t.Errorf("%s: moved %t, %v", c.name, block != nil, err)
+			continue
+		}
+		kept := len(c.r.tail)
+		if c.moved {
+			kept = 1
+		}
+		if back, wrong := decodeRecord("op", it); err == nil && (wrong != nil || len(back.tail) != kept || len(short.tail) != kept || sizeOf(it) > itemMax) {
+			t.Errorf("%s: %d entries of %d are kept, %d bytes, %v", c.name, len(back.tail), kept, sizeOf(it), wrong)
+		}
+	}
+}
+
 func TestEntryThatWouldNotProveIsRefused(t *testing.T) {
 	e := opening(t).Entry
 	e.Event.Detail = "bad \xff bytes"
@@ -209,6 +264,7 @@ func TestEntryThatWouldNotProveIsRefused(t *testing.T) {
 		t.Errorf("got %v, want invalid", err)
 	}
 	e.Event.Detail = `written out: \ufffd`
+	e.Hash, _ = e.Seal()
 	if err := keepsHash("op", e); err != nil {
 		t.Errorf("harmless text is refused: %v", err)
 	}

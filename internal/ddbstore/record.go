@@ -50,14 +50,10 @@ func (r record) next(state session.Session, e app.Entry) record {
 	if r.since == never {
 		n.since = e.Version
 	}
-	seen := e.At
-	if placed, ok := r.look.moment(); ok && len(r.undone) > 0 && placed.Before(seen) {
-		seen = placed // what is undone longer
-	}
 	if len(e.Effects) > 0 && !e.Done {
 		n.undone = append(n.undone, e.Version)
 	}
-	n.look = n.place(r.look, seen)
+	n.look = n.place(r.look, e.At)
 	return n
 }
 
@@ -93,7 +89,7 @@ func (r record) place(before hit, seen time.Time) hit {
 		}
 	case s.Status == session.Ended:
 		return hit{address{lookOver + "#" + a.shard(), ""}, a.sorted(s.End.Confirmed)}
-	case s.Status == session.Active && s.Run.ID == "" && s.Origin == session.Started && before.due():
+	case s.Run.ID == "":
 		if stays = true; wake.IsZero() {
 			return before
 		}
@@ -139,14 +135,14 @@ func (r record) item(op string) (item, error) {
 // shortened is the record with its item, and the block into which its older
 // entries are moved where the item is dearer with them; nil: none is.
 func (r record) shortened(op string) (short record, it, block item, err error) {
-	if it, err = r.item(op); err != nil || len(r.tail) < 2 || units(it) == 1 {
+	if it, err = r.item(op); units(it) == 1 {
 		return r, it, nil, err
 	}
 	newest := len(r.tail) - 1
 	short = r
 	short.tail = r.tail[newest:]
-	smaller, err := short.item(op)
-	if err != nil || units(smaller) == units(it) {
+	smaller, wrong := short.item(op)
+	if wrong != nil || units(smaller) == units(it) {
 		return r, it, nil, err
 	}
 	block, err = blockItem(op, r.tail[:newest])
@@ -230,9 +226,7 @@ func keepsHash(op string, e app.Entry) error {
 	if err != nil {
 		return err
 	}
-	before, err1 := e.Seal()
-	after, err2 := back.Seal()
-	if err1 != nil || err2 != nil || before != after {
+	if hash, err := back.Seal(); err != nil || hash != e.Hash {
 		return fault.Newf(op, fault.Invalid, "entry %d of session %q holds text that is not UTF-8: its proof could not be recomputed", e.Version, e.SessionID)
 	}
 	return nil

@@ -28,6 +28,11 @@ type fake struct {
 	query    func(*dynamodb.QueryInput) (*dynamodb.QueryOutput, error)
 	transact func(*dynamodb.TransactWriteItemsInput) error
 	put      func(*dynamodb.PutItemInput) error
+	update   func(*dynamodb.UpdateItemInput) error
+}
+
+func (f fake) UpdateItem(_ context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	return &dynamodb.UpdateItemOutput{}, f.update(in)
 }
 
 func (f fake) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
@@ -403,20 +408,25 @@ func TestHistoryOfBlocks(t *testing.T) {
 		limit       int
 		want        string
 		more        bool
+		readings    int
 	}{
-		"all":                       {whole, nil, 0, 10, "1+ 2 3+ 4+ 5 6+", false},
-		"some":                      {whole, nil, 1, 3, "2 3+ 4+", true},
-		"from the middle":           {whole, nil, 3, 10, "4+ 5 6+", false},
-		"after the newest":          {whole, nil, 6, 10, "", false},
-		"moved meanwhile":           {[]item{block(1, 2), state(5)}, whole, 0, 10, "1+ 2 3+ 4+ 5 6+", false},
-		"dropped":                   {[]item{block(1, 2), state(5)}, []item{block(1, 2), state(5)}, 0, 10, "1+ 2 5 6+", false},
-		"without the session":       {[]item{block(1, 2)}, nil, 0, 10, "1+ 2+", false},
-		"the page ends before that": {whole, nil, 0, 2, "1+ 2", true},
+		"all":                       {whole, nil, 0, 10, "1+ 2 3+ 4+ 5 6+", false, 1},
+		"some":                      {whole, nil, 1, 3, "2 3+ 4+", true, 1},
+		"from the middle":           {whole, nil, 3, 10, "4+ 5 6+", false, 1},
+		"after the newest":          {whole, nil, 6, 10, "", false, 1},
+		"moved meanwhile":           {[]item{block(1, 2), state(5)}, whole, 0, 10, "1+ 2 3+ 4+ 5 6+", false, 2},
+		"dropped":                   {[]item{block(1, 2), state(5)}, []item{block(1, 2), state(5)}, 0, 10, "1+ 2 5 6+", false, historyTries},
+		"without the session":       {[]item{block(1, 2)}, nil, 0, 10, "1+ 2+", false, 1},
+		"the page ends before that": {whole, nil, 0, 2, "1+ 2", true, 1},
+		"and it is not there":       {[]item{block(1, 2), block(3, 4)}, nil, 0, 2, "1+ 2+", true, 1},
 	} {
-		items := c.items
+		items, readings := c.items, 0
 		ask := pagesOf(t, &items)
 		s := on(fake{
 			query: func(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
+				if in.ExclusiveStartKey == nil {
+					readings++
+				}
 				out, err := ask(in)
 				if c.then != nil && len(out.Items) == 0 {
 					items = c.then
@@ -424,7 +434,10 @@ func TestHistoryOfBlocks(t *testing.T) {
 				return out, err
 			},
 			get: func(*dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
-				return &dynamodb.GetItemOutput{Item: items[len(items)-1]}, nil
+				if newest := items[len(items)-1]; getText(newest, schema.SortKey) == skState {
+					return &dynamodb.GetItemOutput{Item: newest}, nil
+				}
+				return &dynamodb.GetItemOutput{}, nil
 			},
 		})
 		found, more, err := s.History(t.Context(), "s", c.after, c.limit)
@@ -432,8 +445,80 @@ func TestHistoryOfBlocks(t *testing.T) {
 		for _, e := range found {
 			got = append(got, fmt.Sprint(e.Version, map[bool]string{true: "+"}[e.Done]))
 		}
-		if err != nil || strings.Join(got, " ") != c.want || more != c.more {
-			t.Errorf("%s: %q, more %t, %v; want %q", name, got, more, err, c.want)
+		if err != nil || strings.Join(got, " ") != c.want || more != c.more || readings != c.readings {
+			t.Errorf("%s: %q, more %t, %d readings, %v; want %q, %d", name, got, more, readings, err, c.want, c.readings)
+		}
+	}
+	items := whole
+	s := on(fake{query: pagesOf(t, &items), get: func(*dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) { return nil, errors.New("refused") }})
+	if found, _, err := s.History(t.Context(), "s", 0, 2); err == nil {
+		t.Errorf("%d entries of which nobody knows whether their effects are done", len(found))
+	}
+}
+
+// A Finish writes once, not at all where there is nothing to write, and answers at
+// once what is no race.
+func TestFinishWritesOnce(t *testing.T) {
+	o := opening(t)
+	for _, c := range []struct {
+		name          string
+		stored        record
+		fails         error
+		reads, writes int
+	}{
+		{"what is undone", record{}.next(o.Session, o.Entry), nil, 1, 1},
+		{"what is done", record{}.next(o.Session, o.Entry).without(1), nil, 1, 0},
+		{"a write that is refused", record{}.next(o.Session, o.Entry), errors.New("refused"), 1, 1},
+		{"an item that changes each time", record{}.next(o.Session, o.Entry), conditionFails, collisions, collisions},
+	} {
+		reads, writes := 0, 0
+		err := on(fake{
+			get: func(*dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
+				reads++
+				it, err := c.stored.item("op")
+				return &dynamodb.GetItemOutput{Item: it}, err
+			},
+			update: func(*dynamodb.UpdateItemInput) error {
+				writes++
+				return c.fails
+			},
+		}).Finish(t.Context(), "s", 1)
+		if (err != nil) != (c.fails != nil) || reads != c.reads || writes != c.writes || c.fails == conditionFails && !fault.Is(err, fault.Throttled) {
+			t.Errorf("%s: %d reads, %d writes, %v; want %d, %d", c.name, reads, writes, err, c.reads, c.writes)
+		}
+	}
+}
+
+// A commit that is overtaken by a Finish each time gives up, and its event is
+// delivered again.
+func TestCommitGivesUp(t *testing.T) {
+	o := opening(t)
+	stored, writes := record{}.next(o.Session, o.Entry), 0
+	stored.undone = []int64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}
+	err := on(fake{
+		put: func(*dynamodb.PutItemInput) error {
+			writes++
+			stored.undone = stored.undone[1:]
+			return conditionFails
+		},
+		get: func(*dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
+			it, err := stored.item("op")
+			return &dynamodb.GetItemOutput{Item: it}, err
+		},
+	}).Commit(t.Context(), second(t, o))
+	if !fault.Is(err, fault.Throttled) || writes != collisions {
+		t.Errorf("%d writes, %v", writes, err)
+	}
+}
+
+// Guesses are bounded, however many sessions a process sees.
+func TestGuessesAreBounded(t *testing.T) {
+	var l recently
+	for i := range 3 * recentMax {
+		id := fmt.Sprint(i)
+		l.keep(record{state: session.Session{ID: id}})
+		if _, ok := l.all[id]; !ok || len(l.all) > recentMax {
+			t.Fatalf("%d guesses are kept, the newest: %t", len(l.all), ok)
 		}
 	}
 }

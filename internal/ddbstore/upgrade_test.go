@@ -177,6 +177,18 @@ func TestUpgradeGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	entries, _, err := s.History(t.Context(), before, 4, 1) // its newest, committed again: the answer was lost
+	if err != nil || len(entries) != 1 {
+		t.Fatal(entries, err)
+	}
+	again := app.Commit{Next: state, Entry: entries[0]}
+	if err := s.Commit(t.Context(), again); err != nil || writes != 0 {
+		t.Errorf("%d writes, %v", writes, err)
+	}
+	again.Entry.Hash = "another"
+	if err := s.Commit(t.Context(), again); !fault.Is(err, fault.Conflict) || writes != 0 {
+		t.Errorf("another decision: %d writes, %v", writes, err)
+	}
 	at := state.End.Decided.Add(time.Minute)
 	d := session.Decide(state, session.Event{Kind: session.RunObserved, At: at, Known: at, State: workload.Stopped, Evidence: "listing"}, state.Policy, at)
 	next := d.Next
@@ -193,7 +205,7 @@ func TestUpgradeGoesOn(t *testing.T) {
 	if err != nil || got.Status != session.Ended || got.End.Cause != session.CauseSignOut || got.Waiter != "task-token" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	entries, _, err := s.History(t.Context(), before, 0, 10)
+	entries, _, err = s.History(t.Context(), before, 0, 10)
 	if err != nil || len(entries) != 6 {
 		t.Fatalf("%d entries, %v", len(entries), err)
 	}
