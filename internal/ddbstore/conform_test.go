@@ -65,6 +65,7 @@ func TestConform(t *testing.T) {
 				})
 			})
 			t.Run("table", func(t *testing.T) { conformTable(t, e) })
+			t.Run("between", func(t *testing.T) { conformBetween(t, e) })
 			t.Run("stream", func(t *testing.T) { conformStream(t, e) })
 			t.Run("upgrade", func(t *testing.T) { conformUpgrade(t, e) })
 			t.Run("capacity", func(t *testing.T) { conformCapacity(t, e) })

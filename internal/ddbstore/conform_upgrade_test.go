@@ -138,6 +138,19 @@ func conformUpgrade(t *testing.T, e engine) {
 	wants("ending", "3 5", "1 5", "1 2 3 4 5")
 	finish(3)
 	finish(5)
+	removed := map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "S#s"}, "sk": &types.AttributeValueMemberS{Value: fmt.Sprintf("H#%020d", 2)}}
+	name := "upgrade"
+	kept, err := e.db.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: &name, Key: removed, ReturnValues: types.ReturnValueAllOld})
+	if err != nil || len(kept.Attributes) == 0 {
+		t.Fatalf("there is no entry 2 to be removed: %v", err)
+	}
+	finish(2) // makes no entry where there is none
+	if there, err := e.db.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &name, Key: removed}); err != nil || len(there.Item) > 0 {
+		t.Errorf("half an entry is there: %v, %v", there, err)
+	}
+	if _, err := e.db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: kept.Attributes}); err != nil {
+		t.Fatal(err)
+	}
 	commit(func(s *session.Session) { s.Status, s.End.Confirmed = session.Ended, base.Add(time.Minute) }, session.Effect{Kind: session.Announce})
 	wants("ended, and to be said", "6", "1 5 6", "1 2 3 4 5 6")
 	finish(6)
