@@ -62,7 +62,7 @@ func groups(engine string) []group {
 	}
 	all[0].files, all[1].files = in("internal/session", all[0].files), in("internal/memstore", all[1].files)
 	if engine != "" {
-		all = append(all, group{"ddbstore", in("internal/ddbstore", []string{"commit.go", "facts.go", "history.go", "read.go", "record.go"}), []suite{
+		all = append(all, group{"ddbstore", in("internal/ddbstore", []string{"commit.go", "facts.go", "history.go", "read.go", "record.go", "anchor.go", "places.go", "waiter.go"}), []suite{
 			{pkg: "./internal/ddbstore"},
 			{pkg: "./internal/ddbstore", tags: "conform", args: []string{"-test.run", "TestConform/dynoxide"}, env: []string{"NIGHTSHIFT_DYNAMODB_ENGINE=" + engine}},
 		}})
