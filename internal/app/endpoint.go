@@ -211,7 +211,10 @@ func (a *App) live(ctx context.Context, endpoint string) ([]session.Session, err
 			break
 		}
 	}
-	sessions := slices.Concat(all...)
+	sessions := all[0]
+	if len(all) > 1 {
+		sessions = slices.Concat(all...)
+	}
 	if fresh { // reading each again would double what it costs
 		return unended(sessions), nil
 	}

@@ -272,6 +272,9 @@ func page[V any](ctx context.Context, s *Store, op, index, from string, rows fun
 			next = cursor{Index: index, Sec: last.sec, Nsec: last.nsec, ID: last.id}.String()
 			return false
 		}
+		if out == nil {
+			out = make([]V, 0, min(s.pageSize, len(all.keys)))
+		}
 		out, last = append(out, v), k
 		return true
 	})
@@ -348,9 +351,12 @@ func (s *Store) Changes(ctx context.Context, since, until time.Time, from string
 }
 
 func entries(found []*app.Entry) []app.Entry {
-	var out []app.Entry
-	for _, e := range found {
-		out = append(out, cloneEntry(*e))
+	if len(found) == 0 {
+		return nil
+	}
+	out := make([]app.Entry, len(found))
+	for i, e := range found {
+		out[i] = cloneEntry(*e)
 	}
 	return out
 }
