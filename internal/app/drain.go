@@ -120,24 +120,22 @@ func refill(r cadence.Rate) time.Duration {
 }
 
 // fresh are the sessions to be asked since the endpoint was as it is given; none
-// where it has not been woken since. Of those that the index shows as asked
-// nothing is to be read.
+// where it has not been woken since.
 func (a *App) fresh(ctx context.Context, e Endpoint) (Endpoint, []session.Session, error) {
 	now, err := a.Store.Endpoint(ctx, e.ID)
 	if err != nil || now.Wake == e.Wake || a.Pause == nil {
 		return e, nil, err
 	}
-	var ids []string
+	var unasked []session.Session
 	err = pages(func(c string) (Page, error) { return a.Store.OfEndpoint(ctx, e.ID, c) }, func(s session.Session) {
 		if s.Status == session.Ending && s.End.Asked.IsZero() {
-			ids = append(ids, s.ID)
+			unasked = append(unasked, s)
 		}
 	})
 	if err != nil {
 		return e, nil, fmt.Errorf("list sessions of endpoint: %w", err)
 	}
-	ending, err := a.alive(ctx, ids)
-	return now, inTurn(ending, a.Now()), err
+	return now, inTurn(unasked, a.Now()), nil
 }
 
 // How long a round waits for tokens at most, and at first for more sessions: a wait

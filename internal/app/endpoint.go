@@ -197,32 +197,29 @@ func (a *App) busy(ctx context.Context, e Endpoint, t task, generation int64) er
 	return err
 }
 
-// live reads the endpoint's sessions that have not ended, fresh.
+// live reads the endpoint's sessions that have not ended, as far as its index has
+// them.
 func (a *App) live(ctx context.Context, endpoint string) ([]session.Session, error) {
-	var all [][]session.Session // a session is large: they are put together once
-	fresh := true
+	var sessions []session.Session
 	for cursor := ""; ; {
 		page, err := a.Store.OfEndpoint(ctx, endpoint, cursor)
 		if err != nil {
 			return nil, fmt.Errorf("list sessions of endpoint: %w", err)
 		}
-		all, fresh = append(all, page.Sessions), fresh && page.Fresh
-		if cursor = page.Next; cursor == "" {
-			break
+		if sessions = join(sessions, page.Sessions); page.Next == "" {
+			return sessions, nil
 		}
+		cursor = page.Next
 	}
-	sessions := all[0]
-	if len(all) > 1 {
-		sessions = slices.Concat(all...)
+}
+
+// join is one list of both; it takes them. A session is large, and most lists are
+// one page.
+func join(all, more []session.Session) []session.Session {
+	if len(all) == 0 {
+		return more
 	}
-	if fresh { // reading each again would double what it costs
-		return unended(sessions), nil
-	}
-	ids := make([]string, len(sessions))
-	for i := range sessions {
-		ids[i] = sessions[i].ID
-	}
-	return a.alive(ctx, ids)
+	return append(all, more...)
 }
 
 // alive reads those of the sessions that have not ended, fresh.

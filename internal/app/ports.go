@@ -42,13 +42,12 @@ type Entry struct {
 // anchors name.
 func (e Entry) Changes() bool { return e.From != e.To }
 
-// Page is one page of an eventually consistent index read. Which sessions are on
-// it may be stale, and unless it is fresh so may what it says of each: decide only
-// on what Session returns.
+// Page is one page of an index read. Which sessions are on it may be stale; what it
+// says of each was read strongly, after the index, as Sessions reads. It is old by
+// the time it is used: change a session only on what Session returns.
 type Page struct {
 	Sessions []session.Session
 	Next     string // "" at the end
-	Fresh    bool   // what it says of each session was read strongly, as Sessions reads
 }
 
 // Opening is the one write that makes a session exist.

@@ -169,14 +169,14 @@ func (a *App) endpointIDs(ctx context.Context) ([]string, error) {
 	return ids, err
 }
 
-// ofUser reads the user's sessions that have not ended, fresh.
+// ofUser reads the user's sessions that have not ended, as far as the index has them.
 func (a *App) ofUser(ctx context.Context, user string) ([]session.Session, error) {
-	var ids []string
-	err := pages(func(c string) (Page, error) { return a.Store.OfUser(ctx, user, c) }, func(s session.Session) { ids = append(ids, s.ID) })
+	var all []session.Session
+	err := pages(func(c string) (Page, error) { return a.Store.OfUser(ctx, user, c) }, func(s session.Session) { all = append(all, s) })
 	if err != nil {
 		return nil, fmt.Errorf("list sessions of user: %w", err)
 	}
-	return a.alive(ctx, ids)
+	return all, nil
 }
 
 // Story is a session with everything that tells why it is as it is.

@@ -204,7 +204,7 @@ func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error)
 	}
 	l := list{op: op, name: "user", index: schema.GSI1, partitions: []string{pkUser + part(user)}, size: pageSize}
 	found, next, err := page(ctx, s, l, from, decodeState, live)
-	return app.Page{Sessions: found, Next: next, Fresh: true}, err
+	return app.Page{Sessions: found, Next: next}, err
 }
 
 // OfEndpoint implements app.Store: oldest first.
@@ -215,7 +215,7 @@ func (s *Store) OfEndpoint(ctx context.Context, endpoint, from string) (app.Page
 	}
 	l := list{op: op, name: "endpoint", index: schema.GSI2, partitions: []string{pkEndpoint + part(endpoint)}, size: pageSize}
 	found, next, err := page(ctx, s, l, from, decodeState, live)
-	return app.Page{Sessions: found, Next: next, Fresh: true}, err
+	return app.Page{Sessions: found, Next: next}, err
 }
 
 // Due implements app.Store: earliest first over all pages, as far as the index
@@ -228,14 +228,14 @@ func (s *Store) Due(ctx context.Context, now time.Time, from string) (app.Page, 
 		return !at.IsZero() && !at.After(now)
 	})
 	slices.SortStableFunc(found, func(a, b session.Session) int { return a.WakeAt().Compare(b.WakeAt()) })
-	return app.Page{Sessions: found, Next: next, Fresh: true}, err
+	return app.Page{Sessions: found, Next: next}, err
 }
 
 // List implements app.Store: newest record first.
 func (s *Store) List(ctx context.Context, from string) (app.Page, error) {
 	l := list{op: "ddbstore: list sessions", name: "list", index: schema.GSI4, partitions: shards("LIST"), newest: true, size: pageSize}
 	found, next, err := page(ctx, s, l, from, decodeState, all)
-	return app.Page{Sessions: found, Next: next, Fresh: true}, err
+	return app.Page{Sessions: found, Next: next}, err
 }
 
 // Unfinished implements app.Store. What schema 1 listed comes last.

@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"nightshift/internal/app"
@@ -23,11 +23,10 @@ type indexes struct {
 	last map[string]time.Time // by thing: when its newest waiting change becomes visible
 	seq  int64
 
-	visible    map[string]*shown
-	users      map[string]*sorted[*shown]
-	endpoints  map[string]*sorted[*shown]
-	due        *sorted[*shown]
-	list       *sorted[*shown]
+	users      map[string]*sorted[*record]
+	endpoints  map[string]*sorted[*record]
+	due        *sorted[*record]
+	list       *sorted[*record]
 	unfinished *sorted[*app.Entry]
 	changes    *sorted[*app.Entry]
 	pending    *sorted[string]
@@ -41,11 +40,10 @@ type indexes struct {
 func newIndexes() *indexes {
 	return &indexes{
 		last:       map[string]time.Time{},
-		visible:    map[string]*shown{},
-		users:      map[string]*sorted[*shown]{},
-		endpoints:  map[string]*sorted[*shown]{},
-		due:        newSorted[*shown](ascending),
-		list:       newSorted[*shown](descending),
+		users:      map[string]*sorted[*record]{},
+		endpoints:  map[string]*sorted[*record]{},
+		due:        newSorted[*record](ascending),
+		list:       newSorted[*record](descending),
 		unfinished: newSorted[*app.Entry](ascending),
 		changes:    newSorted[*app.Entry](ascending),
 		pending:    newSorted[string](ascending),
@@ -116,51 +114,46 @@ func (x *indexes) settle() {
 	}
 }
 
-// shown is a session as the indexes show it. All of them share it, so that a
-// change which moves no key is one write.
-type shown = atomic.Pointer[session.Session]
-
-func (x *indexes) session(s *session.Session) {
-	x.write("S#", s.ID, func() { x.showSession(s) })
+// session has the lists show a session as it now is. Their rows are its record,
+// so that a change which moves no key writes nothing.
+func (x *indexes) session(r *record, s *session.Session) {
+	x.write("S#", s.ID, func() { x.show(r, s) })
 }
 
-func (x *indexes) showSession(s *session.Session) {
-	k, row, wake := keyOf(s.OpenedAt, s.ID), x.visible[s.ID], s.WakeAt()
-	var old *session.Session
-	if row == nil {
-		row = &shown{}
-		x.visible[s.ID] = row
-		x.list.put(keyOf(s.RecordedAt, s.ID), row)
-	} else {
-		old = row.Load()
+func (x *indexes) show(r *record, s *session.Session) {
+	k, old, wake := keyOf(s.OpenedAt, s.ID), r.shown, s.WakeAt()
+	r.shown = s
+	if old == nil {
+		x.list.put(keyOf(s.RecordedAt, s.ID), r)
 	}
-	row.Store(s)
-	listed, lists := old != nil && old.Status != session.Ended, s.Status != session.Ended
+	listed, lists := old != nil && live(old), live(s)
 	moved := listed && (!lists || old.Run.Endpoint != s.Run.Endpoint)
 	if moved {
 		remove(x.users, old.User, s.ID)
 		remove(x.endpoints, old.Run.Endpoint, s.ID)
 	}
 	if lists && (moved || !listed) {
-		insert(x.users, s.User, k, row)
-		insert(x.endpoints, s.Run.Endpoint, k, row)
+		insert(x.users, s.User, k, r)
+		insert(x.endpoints, s.Run.Endpoint, k, r)
 	}
 	switch {
 	case wake.IsZero():
 		x.due.drop(s.ID)
 	case old == nil || !wake.Equal(old.WakeAt()):
-		x.due.put(keyOf(wake, s.ID), row)
+		x.due.put(keyOf(wake, s.ID), r)
 	}
 }
 
-func insert(m map[string]*sorted[*shown], group string, k key, row *shown) {
+func live(s *session.Session) bool { return s.Status != session.Ended }
+
+func insert(m map[string]*sorted[*record], group string, k key, r *record) {
 	if m[group] == nil {
-		m[group] = newSorted[*shown](ascending)
+		m[group] = newSorted[*record](ascending)
 	}
-	m[group].put(k, row)
+	m[group].put(k, r)
 }
 
-func remove(m map[string]*sorted[*shown], group, id string) {
+func remove(m map[string]*sorted[*record], group, id string) {
 	if m[group] == nil {
 		return
 	}
@@ -281,13 +274,17 @@ func page[V any](ctx context.Context, s *Store, op, index, from string, rows fun
 	return out, next, nil
 }
 
-// sessionPage is a page as it is now; it is fresh where the indexes do not lag.
-func (s *Store) sessionPage(found []*shown, next string, err error) (app.Page, error) {
-	from := make([]*session.Session, len(found))
-	for i, f := range found {
-		from[i] = f.Load()
+// asTheyAre are the sessions on a page of a list as they are now, as DynamoDB's
+// store reads them: those that keep refuses have left the list since its index was
+// made, so that a page can be short, or empty, without being the last.
+func asTheyAre(found []*record, keep func(*session.Session) bool) []*session.Session {
+	states := make([]*session.Session, 0, len(found))
+	for _, r := range found {
+		if now := r.state.Load(); keep(now) {
+			states = append(states, now)
+		}
 	}
-	return app.Page{Next: next, Sessions: cloneSessions(from), Fresh: s.index.now == nil}, err
+	return states
 }
 
 // OfUser implements app.Store: oldest first.
@@ -296,7 +293,8 @@ func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error)
 	if err := checkID(op, "user", user); err != nil {
 		return app.Page{}, err
 	}
-	return s.sessionPage(page(ctx, s, op, "user", from, func() *sorted[*shown] { return s.index.users[user] }, nil))
+	found, next, err := page(ctx, s, op, "user", from, func() *sorted[*record] { return s.index.users[user] }, nil)
+	return app.Page{Next: next, Sessions: cloneSessions(asTheyAre(found, live))}, err
 }
 
 // OfEndpoint implements app.Store: oldest first.
@@ -305,23 +303,32 @@ func (s *Store) OfEndpoint(ctx context.Context, endpoint, from string) (app.Page
 	if err := checkID(op, "endpoint", endpoint); err != nil {
 		return app.Page{}, err
 	}
-	return s.sessionPage(page(ctx, s, op, "endpoint", from, func() *sorted[*shown] { return s.index.endpoints[endpoint] }, nil))
+	found, next, err := page(ctx, s, op, "endpoint", from, func() *sorted[*record] { return s.index.endpoints[endpoint] }, nil)
+	return app.Page{Next: next, Sessions: cloneSessions(asTheyAre(found, live))}, err
 }
 
-// Due implements app.Store: earliest first over all pages.
+// Due implements app.Store: earliest first over all pages, as far as the index is
+// current; within a page always.
 func (s *Store) Due(ctx context.Context, now time.Time, from string) (app.Page, error) {
 	const op = "memstore: list sessions due"
 	bound := keyOf(now, "")
-	return s.sessionPage(page(ctx, s, op, "due", from, func() *sorted[*shown] { return s.index.due }, func(k key) bool {
+	found, next, err := page(ctx, s, op, "due", from, func() *sorted[*record] { return s.index.due }, func(k key) bool {
 		k.id = ""
 		return ascending(k, bound) <= 0
-	}))
+	})
+	states := asTheyAre(found, func(x *session.Session) bool {
+		at := x.WakeAt()
+		return !at.IsZero() && !at.After(now)
+	})
+	slices.SortStableFunc(states, func(a, b *session.Session) int { return a.WakeAt().Compare(b.WakeAt()) })
+	return app.Page{Next: next, Sessions: cloneSessions(states)}, err
 }
 
 // List implements app.Store: newest record first.
 func (s *Store) List(ctx context.Context, from string) (app.Page, error) {
 	const op = "memstore: list sessions"
-	return s.sessionPage(page(ctx, s, op, "list", from, func() *sorted[*shown] { return s.index.list }, nil))
+	found, next, err := page(ctx, s, op, "list", from, func() *sorted[*record] { return s.index.list }, nil)
+	return app.Page{Next: next, Sessions: cloneSessions(asTheyAre(found, func(*session.Session) bool { return true }))}, err
 }
 
 // Unfinished implements app.Store: oldest first. An entry without effects is

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nightshift/internal/app"
@@ -50,10 +51,11 @@ type Store struct {
 	out      stream
 }
 
-// record is one session: its newest state and every entry. Neither the state
-// nor the entries are changed in place: indexes share them.
+// record is one session: its newest state and every entry. Neither a state
+// nor an entry is changed in place: a page is copied from them without the lock.
 type record struct {
-	state   *session.Session
+	state   atomic.Pointer[session.Session]
+	shown   *session.Session // as the indexes list it; nil: they do not yet
 	entries []*app.Entry
 	read    int64 // number of the batch read that gave it last
 	out     queue // entries on their way to the subscribers
@@ -70,8 +72,9 @@ func WithPageSize(n int) Option {
 }
 
 // WithIndexLag lets each index copy become visible only lag() after its write,
-// by the clock now; copies of one thing keep their order, as on DynamoDB. Reads
-// of one thing by its id are not affected. lag is asked once per index copy,
+// by the clock now; copies of one thing keep their order, as on DynamoDB. Which
+// sessions a list has, and where, is so late; what it says of each is not, and
+// neither are reads of one thing by its id. lag is asked once per index copy,
 // with the store locked: it must not call the store.
 func WithIndexLag(now func() time.Time, lag func() time.Duration) Option {
 	return func(s *Store) { s.index.now, s.index.lag = now, lag }
@@ -149,9 +152,9 @@ func (s *Store) open(o app.Opening) (written *record, err error) {
 // write appends a version. It must be called with the lock held.
 func (s *Store) write(r *record, state session.Session, entry app.Entry) {
 	state, entry = cloneSession(state), cloneEntry(entry)
-	r.state = &state
+	r.state.Store(&state)
 	r.entries = append(r.entries, &entry)
-	s.index.session(&state)
+	s.index.session(r, &state)
 	s.index.entry(&entry)
 	s.out.push(&r.out, &entry)
 }
@@ -168,7 +171,7 @@ func (s *Store) Session(ctx context.Context, id string) (session.Session, error)
 	if !ok {
 		return session.Session{}, fault.Newf(op, fault.NotFound, "there is no session %q", id)
 	}
-	return cloneSession(*r.state), nil
+	return cloneSession(*r.state.Load()), nil
 }
 
 // Sessions implements app.Store: in the order asked for, each once.
@@ -187,7 +190,7 @@ func (s *Store) Sessions(ctx context.Context, ids []string) ([]session.Session, 
 		}
 		if r := s.sessions[id]; r != nil && r.read != s.reads {
 			r.read = s.reads
-			found = append(found, r.state)
+			found = append(found, r.state.Load())
 		}
 	}
 	return cloneSessions(found), nil
@@ -224,13 +227,14 @@ func (s *Store) commit(op string, c app.Commit) (written *record, err error) {
 	if !ok {
 		return nil, fault.Newf(op, fault.NotFound, "there is no session %q", id)
 	}
-	if r.state.Version != c.Next.Version-1 {
+	stored := r.state.Load()
+	if stored.Version != c.Next.Version-1 {
 		if r.repeats(c.Entry) {
 			return nil, nil
 		}
-		return nil, fault.Newf(op, fault.Conflict, "session %q is at version %d, not at %d", id, r.state.Version, c.Next.Version-1)
+		return nil, fault.Newf(op, fault.Conflict, "session %q is at version %d, not at %d", id, stored.Version, c.Next.Version-1)
 	}
-	if field := thawed(*r.state, c.Next); field != "" {
+	if field := thawed(*stored, c.Next); field != "" {
 		return nil, fault.Newf(op, fault.Invalid, "session %q: %s is frozen at opening and differs", id, field)
 	}
 	if c.Claim {

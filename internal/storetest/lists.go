@@ -160,36 +160,49 @@ func newestFirst(t *testing.T, s suite) {
 	}
 }
 
+// staleIndex: which sessions a list has is as old as its index; what it says of
+// each is not, and who has left it since is left out.
 func staleIndex(t *testing.T, s suite) {
 	if s.Stale == nil {
 		s.declared.Add(1)
 		t.Log("DECLARED: this backend cannot hold its index back; its lists are read fresh from the table")
 		return
 	}
-	o := opening(t, "s")
-	s.mustOpen(t, o)
+	const elsewhere = "livy/j-1"
+	ends, moves := opening(t, "ends"), opening(t, "moves")
+	s.mustOpen(t, ends)
+	s.mustOpen(t, moves)
 	s.Settle()
 	s.Stale(true)
 	s.mustOpen(t, opening(t, "unseen"))
-	s.mustCommit(t, following(t, o.Session, o.Entry, ended))
-	for what, list := range map[string]func(string) ([]session.Session, string, error){
-		"OfUser": s.ofUser(ana), "OfEndpoint": s.ofEndpoint(place), "List": s.list(), "Due": s.due(base.Add(1000 * time.Hour)),
+	s.mustCommit(t, following(t, ends.Session, ends.Entry, ended))
+	s.mustCommit(t, following(t, moves.Session, moves.Entry, func(x *session.Session) { x.Run.Endpoint = elsewhere }))
+	for what, c := range map[string]struct {
+		list func(string) ([]session.Session, string, error)
+		want []string
+	}{
+		"OfUser": {s.ofUser(ana), []string{"moves"}}, "OfEndpoint": {s.ofEndpoint(place), []string{"moves"}}, "OfEndpoint it went to": {s.ofEndpoint(elsewhere), nil},
+		"Due": {s.due(base.Add(1000 * time.Hour)), []string{"moves"}}, "List": {s.list(), []string{"ends", "moves"}},
 	} {
-		got := everything(t, list)
-		if len(got) != 1 || got[0].Version != 1 || got[0].Status != session.Active {
-			t.Errorf("%s while the index is held back: %+v", what, got)
+		got := everything(t, c.list)
+		wantSet(t, what+" while the index is held back", got, idOf, c.want)
+		for _, x := range got {
+			if x.Version != 2 {
+				t.Errorf("%s while the index is held back: session %s is shown at version %d", what, x.ID, x.Version)
+			}
 		}
 	}
-	if fresh := must[session.Session](t)(s.Store.Session(s.ctx, "s")); fresh.Version != 2 {
+	if fresh := must[session.Session](t)(s.Store.Session(s.ctx, "ends")); fresh.Version != 2 {
 		t.Errorf("Session is as stale as the index: version %d", fresh.Version)
 	}
-	many := must[[]session.Session](t)(s.Store.Sessions(s.ctx, []string{"s", "unseen"}))
+	many := must[[]session.Session](t)(s.Store.Sessions(s.ctx, []string{"ends", "unseen"}))
 	if len(many) != 2 || many[0].Version != 2 {
 		t.Errorf("Sessions is as stale as the index: %+v", many)
 	}
 	s.Stale(false)
 	s.Settle()
-	wantSet(t, "OfUser after it caught up", everything(t, s.ofUser(ana)), idOf, []string{"unseen"})
+	wantSet(t, "OfUser after it caught up", everything(t, s.ofUser(ana)), idOf, []string{"moves", "unseen"})
+	wantSet(t, "OfEndpoint after it caught up", everything(t, s.ofEndpoint(elsewhere)), idOf, []string{"moves"})
 }
 
 func unfinished(t *testing.T, s suite) {
