@@ -80,7 +80,7 @@ func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Rou
 // wait for as long. A round with nothing to ask ends at once, and so does one of
 // whose requests the engine took none. e is the endpoint as it was before the
 // sessions were read. It answers whether any request was sent.
-func (a *App) askOn(ctx context.Context, engine Engine, e Endpoint, waiting []session.Session, until time.Time) (tried bool, err error) {
+func (a *App) askOn(ctx context.Context, engine Engine, e Endpoint, waiting []*session.Session, until time.Time) (tried bool, err error) {
 	var errs []error
 	queue, asked, linger := inTurn(waiting, a.Now()), 0, askLinger
 	for {
@@ -121,15 +121,16 @@ func refill(r cadence.Rate) time.Duration {
 
 // fresh are the sessions to be asked since the endpoint was as it is given; none
 // where it has not been woken since.
-func (a *App) fresh(ctx context.Context, e Endpoint) (Endpoint, []session.Session, error) {
+func (a *App) fresh(ctx context.Context, e Endpoint) (Endpoint, []*session.Session, error) {
 	now, err := a.Store.Endpoint(ctx, e.ID)
 	if err != nil || now.Wake == e.Wake || a.Pause == nil {
 		return e, nil, err
 	}
-	var unasked []session.Session
+	var unasked []*session.Session
 	err = pages(func(c string) (Page, error) { return a.Store.OfEndpoint(ctx, e.ID, c) }, func(s session.Session) {
 		if s.Status == session.Ending && s.End.Asked.IsZero() {
-			unasked = append(unasked, s)
+			kept := s
+			unasked = append(unasked, &kept)
 		}
 	})
 	if err != nil {
@@ -146,20 +147,14 @@ const (
 	askLinger = 100 * time.Millisecond
 )
 
-// ending are the sessions that must end.
+// ending are the sessions that must end; it takes the others out of their slice.
 func ending(sessions []session.Session) []session.Session {
-	var ending []session.Session
-	for i := range sessions {
-		if sessions[i].Status == session.Ending {
-			ending = append(ending, sessions[i])
-		}
-	}
-	return ending
+	return slices.DeleteFunc(sessions, func(s session.Session) bool { return s.Status != session.Ending })
 }
 
 // confirm brings a listing to the sessions that must end and answers those whose
 // runs are still to be asked, and whether anything may have been written down.
-func (a *App) confirm(ctx context.Context, engine Engine, ending []session.Session, listing listed) (waiting []session.Session, moved bool, errs []error) {
+func (a *App) confirm(ctx context.Context, engine Engine, ending []session.Session, listing listed) (waiting []*session.Session, moved bool, errs []error) {
 	if len(ending) == 0 {
 		return nil, false, nil
 	}
@@ -170,8 +165,9 @@ func (a *App) confirm(ctx context.Context, engine Engine, ending []session.Sessi
 			stamps[stamp] = i
 		}
 	}
-	waiting = make([]session.Session, 0, len(ending))
-	for _, s := range ending {
+	waiting = make([]*session.Session, 0, len(ending))
+	for n := range ending {
+		s := &ending[n]
 		i, there := runs[s.Run.Ref()]
 		if !there && s.Run.ID == "" {
 			if i, there = stamps[s.ID]; there {
@@ -187,17 +183,17 @@ func (a *App) confirm(ctx context.Context, engine Engine, ending []session.Sessi
 		case there:
 			o := listing.Runs[i]
 			moved = moved || o.State.Over() || s.Run.ID == "" || o.Stuck != s.End.Stuck
-			errs = append(errs, a.see(ctx, s, o, ""))
+			errs = append(errs, a.see(ctx, *s, o, ""))
 			if s.Run.ID == "" {
 				s.Run.ID = o.Run.ID
 			}
-			if toAsk(s, o.State) {
+			if toAsk(*s, o.State) {
 				waiting = append(waiting, s)
 			}
-		case listing.proves(s):
-			state, err := a.absent(ctx, engine, s)
+		case listing.proves(*s):
+			state, err := a.absent(ctx, engine, *s)
 			errs, moved = append(errs, err), true
-			if s.Run.ID != "" && toAsk(s, state) {
+			if s.Run.ID != "" && toAsk(*s, state) {
 				waiting = append(waiting, s) // it lives although the list lacks it: it must end all the same
 			}
 		case s.Run.ID != "":
@@ -217,7 +213,7 @@ func toAsk(s session.Session, state workload.State) bool {
 
 // inTurn are the sessions whose runs may be asked now, each again at least each
 // BackoffMax (S2.6), in the order in which they are.
-func inTurn(waiting []session.Session, now time.Time) []session.Session {
+func inTurn(waiting []*session.Session, now time.Time) []*session.Session {
 	due := waiting[:0]
 	for _, s := range waiting {
 		if s.Run.ID != "" && (s.End.AskedLast.IsZero() || now.Sub(s.End.AskedLast) >= cadence.BackoffMax) {
@@ -230,14 +226,14 @@ func inTurn(waiting []session.Session, now time.Time) []session.Session {
 // ask sends stop requests to the first of the sessions, never beyond the
 // endpoint's bucket (S2.9). It answers how many were sent, and how many of them
 // the engine took.
-func (a *App) ask(ctx context.Context, engine Engine, endpoint string, queue []session.Session) (sent, took int, err error) {
+func (a *App) ask(ctx context.Context, engine Engine, endpoint string, queue []*session.Session) (sent, took int, err error) {
 	if sent, err = a.allowed(ctx, endpoint, len(queue)); err != nil {
 		return 0, 0, err
 	}
 	errs := make([]error, sent)
 	tasks := make([]func(context.Context), sent)
 	for i := range queue[:sent] {
-		tasks[i] = func(ctx context.Context) { errs[i] = a.stop(ctx, engine, queue[i]) }
+		tasks[i] = func(ctx context.Context) { errs[i] = a.stop(ctx, engine, *queue[i]) }
 	}
 	a.Parallel(ctx, a.settings(endpoint).Parallel, tasks)
 	for _, err := range errs {
@@ -311,7 +307,7 @@ func (a *App) allowed(ctx context.Context, endpoint string, n int) (int, error) 
 // bucketful of runs that cannot be stopped must not keep the others from being
 // asked, nor each other: those that the engine has refused to stop, PageAfter
 // since their cause, take only each fifth place, drawn by lot.
-func fair(due []session.Session, now time.Time) []session.Session {
+func fair(due []*session.Session, now time.Time) []*session.Session {
 	type place struct {
 		s    *session.Session
 		lot  string
@@ -319,8 +315,7 @@ func fair(due []session.Session, now time.Time) []session.Session {
 	}
 	var counted, refused []place
 	lots := map[string]string{}
-	for i := range due {
-		s := &due[i]
+	for _, s := range due {
 		if !s.End.Refused.IsZero() && s.End.AskedLast.IsZero() && now.Sub(s.End.Known) >= session.PageAfter {
 			refused = append(refused, place{s: s, lot: digest(s.ID, now.String())})
 			continue
@@ -342,13 +337,13 @@ func fair(due []session.Session, now time.Time) []session.Session {
 	}
 	slices.SortStableFunc(counted, func(a, b place) int { return cmp.Compare(a.turn, b.turn) })
 	slices.SortStableFunc(refused, func(a, b place) int { return cmp.Compare(a.lot, b.lot) })
-	ordered := make([]session.Session, 0, len(due))
+	ordered := make([]*session.Session, 0, len(due))
 	for len(counted)+len(refused) > 0 {
 		from := &counted
 		if len(counted) == 0 || len(refused) > 0 && len(ordered)%5 == 4 {
 			from = &refused
 		}
-		ordered = append(ordered, *(*from)[0].s)
+		ordered = append(ordered, (*from)[0].s)
 		*from = (*from)[1:]
 	}
 	return ordered

@@ -17,16 +17,17 @@ import (
 // the one item that a mass stop writes thousands of times.
 func (a *App) RunEffects(ctx context.Context, entries ...Entry) {
 	var b batch
-	states := make([]session.Session, len(entries))
+	endpoints := make([]string, len(entries))
 	errs := make([]error, len(entries))
-	for i, entry := range entries {
-		states[i], errs[i] = a.effects(ctx, entry, &b)
+	for i := range entries {
+		endpoints[i], errs[i] = a.effects(ctx, entries[i], &b)
 	}
 	for i := range b {
 		b[i].err = a.wake(ctx, b[i].endpoint, b[i].task)
 	}
-	for i, entry := range entries {
-		if err := errors.Join(errs[i], a.finish(ctx, states[i], entry, b)); err != nil {
+	for i := range entries {
+		entry := &entries[i]
+		if err := errors.Join(errs[i], a.finish(ctx, endpoints[i], entry, b)); err != nil {
 			a.Log.Warn("effects", "session", entry.SessionID, "version", entry.Version, "error", err.Error())
 		}
 	}
@@ -58,13 +59,13 @@ func (b batch) of(endpoint string, kind session.EffectKind) *woken {
 
 // finish marks an entry of which everything is done; one without effects is never
 // listed as unfinished, and marking it would only cost a write. An error of its
-// own effects is the caller's to know: then there is no state.
-func (a *App) finish(ctx context.Context, s session.Session, entry Entry, b batch) error {
-	if entry.Done || s.ID == "" || len(entry.Effects) == 0 {
+// own effects is the caller's to know: then there is no endpoint.
+func (a *App) finish(ctx context.Context, endpoint string, entry *Entry, b batch) error {
+	if entry.Done || endpoint == "" || len(entry.Effects) == 0 {
 		return nil
 	}
 	for _, e := range entry.Effects {
-		if woken := b.of(s.Run.Endpoint, e.Kind); woken != nil && woken.err != nil {
+		if woken := b.of(endpoint, e.Kind); woken != nil && woken.err != nil {
 			return woken.err
 		}
 	}
@@ -72,14 +73,14 @@ func (a *App) finish(ctx context.Context, s session.Session, entry Entry, b batc
 }
 
 // effects carries out what an entry alone asks for, and notes whom it wakes. It
-// answers the session as it is; none where something failed.
-func (a *App) effects(ctx context.Context, entry Entry, b *batch) (session.Session, error) {
+// answers the endpoint of the session as it is; none where something failed.
+func (a *App) effects(ctx context.Context, entry Entry, b *batch) (string, error) {
 	if entry.Done || len(entry.Effects) == 0 {
-		return session.Session{}, nil
+		return "", nil
 	}
 	s, err := a.Store.Session(ctx, entry.SessionID)
 	if err != nil {
-		return session.Session{}, fmt.Errorf("run effects: %w", err)
+		return "", fmt.Errorf("run effects: %w", err)
 	}
 	var errs []error
 	for _, e := range entry.Effects {
@@ -88,9 +89,9 @@ func (a *App) effects(ctx context.Context, entry Entry, b *batch) (session.Sessi
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return session.Session{}, err
+		return "", err
 	}
-	return s, nil
+	return s.Run.Endpoint, nil
 }
 
 func (a *App) effect(ctx context.Context, s session.Session, entry Entry, e session.Effect, b *batch) error {

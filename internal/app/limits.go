@@ -25,7 +25,7 @@ func ETA(n int, rate cadence.Rate) time.Duration {
 // eta is how long it takes to ask those of the sessions to stop that have not
 // been, given what was taken from the endpoint's bucket (S2.9).
 func (a *App) eta(ctx context.Context, endpoint string, ending []session.Session) (time.Duration, error) {
-	n := len(unasked(ending))
+	n, _ := unasked(ending)
 	if n == 0 {
 		return 0, nil
 	}
@@ -36,16 +36,19 @@ func (a *App) eta(ctx context.Context, endpoint string, ending []session.Session
 	return a.settings(endpoint).Stop.Until(e.Stops, n, a.Now()).Round(time.Second), nil
 }
 
-// unasked are the sessions that must end and whose engine has taken no stop
-// request.
-func unasked(sessions []session.Session) []session.Session {
-	var n []session.Session
-	for _, s := range sessions {
-		if s.Status == session.Ending && s.End.Asked.IsZero() {
-			n = append(n, s)
+// unasked counts the sessions that must end and whose engine has taken no stop
+// request, and says whose cause was known first.
+func unasked(sessions []session.Session) (n int, first *session.Session) {
+	for i := range sessions {
+		s := &sessions[i]
+		if s.Status != session.Ending || !s.End.Asked.IsZero() {
+			continue
+		}
+		if n++; first == nil || s.End.Known.Before(first.End.Known) {
+			first = s
 		}
 	}
-	return n
+	return n, first
 }
 
 // warn tells an administrator what S2.9 wants told of an endpoint: that more runs
@@ -67,19 +70,13 @@ func (a *App) warn(ctx context.Context, e Endpoint, live []session.Session) erro
 			return err
 		}
 	}
-	ahead := unasked(live)
-	if len(ahead) <= set.Stop.Burst {
+	ahead, first := unasked(live)
+	if ahead <= set.Stop.Burst {
 		return nil
 	}
-	first := ahead[0]
-	for _, s := range ahead[1:] {
-		if s.End.Known.Before(first.End.Known) {
-			first = s
-		}
-	}
-	eta := set.Stop.Until(e.Stops, len(ahead), now).Round(time.Second)
-	text := fmt.Sprintf("%d runs of endpoint %s must end and are still to be asked to stop, at %.2g a second: the last is asked in about %s.", len(ahead), e.ID, set.Stop.Now(e.Stops, now), eta)
-	return a.announceOnce(ctx, "mass-stop", e.ID, first, text, now.Add(max(eta, cadence.Sweep)))
+	eta := set.Stop.Until(e.Stops, ahead, now).Round(time.Second)
+	text := fmt.Sprintf("%d runs of endpoint %s must end and are still to be asked to stop, at %.2g a second: the last is asked in about %s.", ahead, e.ID, set.Stop.Now(e.Stops, now), eta)
+	return a.announceOnce(ctx, "mass-stop", e.ID, *first, text, now.Add(max(eta, cadence.Sweep)))
 }
 
 // announceOnce raises an alert about an endpoint, and not again before a moment.

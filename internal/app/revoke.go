@@ -192,7 +192,7 @@ func (a *App) forecast(ctx context.Context, at time.Time, fates []Fate) (Forecas
 		if err != nil {
 			return f, fmt.Errorf("tell the time of a mass stop: %w", err)
 		}
-		l.Ahead = len(unasked(live))
+		l.Ahead, _ = unasked(live)
 		l.ETA = a.settings(id).Stop.Until(e.Stops, l.Ends+l.Ahead, a.Now()).Round(time.Second)
 		f.Loads = append(f.Loads, l)
 	}

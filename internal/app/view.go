@@ -327,7 +327,8 @@ func (a *App) Drains(ctx context.Context, who Actor) ([]Drainage, error) {
 			return err
 		}
 		set := a.settings(e.ID)
-		d := Drainage{Endpoint: e, Live: len(live), Waiting: len(unasked(live)), Capacity: set.Capacity(), Stops: set.Stop.PerSecond}
+		waiting, _ := unasked(live)
+		d := Drainage{Endpoint: e, Live: len(live), Waiting: waiting, Capacity: set.Capacity(), Stops: set.Stop.PerSecond}
 		for _, s := range live {
 			if s.Status != session.Ending {
 				continue

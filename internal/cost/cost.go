@@ -25,7 +25,12 @@ type Amount struct {
 // Known says whether the amount is known.
 func (a Amount) Known() bool { return a.Unknown == "" }
 
-func unknown(format string, args ...any) Amount { return Amount{Unknown: fmt.Sprintf(format, args...)} }
+func unknown(why string, args ...any) Amount {
+	if len(args) > 0 {
+		why = fmt.Sprintf(why, args...)
+	}
+	return Amount{Unknown: why}
+}
 
 // over is the amount of an hour over a time; unknown stays unknown.
 func (a Amount) over(d time.Duration) Amount {
@@ -62,7 +67,7 @@ func (b Book) Of(s session.Session, now time.Time) Cost {
 	from, until, why := span(s, now)
 	switch {
 	case why != "":
-		c.SoFar = unknown("%s", why)
+		c.SoFar = unknown(why)
 	case from.IsZero():
 		c.SoFar = Amount{} // it does not run yet, or never did: that costs nothing
 	default:

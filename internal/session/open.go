@@ -67,5 +67,5 @@ func Open(o Opening, p Policy, u UserFacts, now time.Time) Decision {
 		}
 	}
 	st.s.Version = 1
-	return st.decision(Session{})
+	return st.decision(&Session{})
 }

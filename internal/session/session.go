@@ -5,6 +5,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"nightshift/internal/workload"
@@ -231,4 +232,18 @@ func (s Session) Seen(eventID string) bool {
 		}
 	}
 	return false
+}
+
+// same says whether both are alike in every field, each of which stands here (a test
+// holds that): reflection would be half of what a decision takes.
+func (s *Session) same(o *Session) bool {
+	return s.ID == o.ID && s.Version == o.Version && s.User == o.User && s.Run == o.Run && s.Status == o.Status && s.Mode == o.Mode &&
+		s.Origin == o.Origin && s.Previous == o.Previous && s.OpenedAt == o.OpenedAt && s.RecordedAt == o.RecordedAt &&
+		s.Policy == o.Policy && s.Facts == o.Facts && s.Interactive == o.Interactive && slices.Equal(s.Why, o.Why) &&
+		s.Own == o.Own && s.Deadline == o.Deadline && s.DeadlineSource == o.DeadlineSource && s.Extended == o.Extended &&
+		s.RunningSince == o.RunningSince && s.Activity == o.Activity &&
+		s.UserStatusAt == o.UserStatusAt && s.UserEnabledAt == o.UserEnabledAt && s.InteractiveGone == o.InteractiveGone && s.TokenAt == o.TokenAt &&
+		s.StartAskedAt == o.StartAskedAt && s.Waiter == o.Waiter && s.End == o.End && s.PagedAt == o.PagedAt && s.Noticed == o.Noticed &&
+		s.Head == o.Head && slices.Equal(s.Recent, o.Recent) &&
+		s.Progress == o.Progress && s.LeftAt == o.LeftAt && s.LateAt == o.LateAt && s.CostToldAt == o.CostToldAt
 }
