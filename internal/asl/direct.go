@@ -182,7 +182,7 @@ func plainly(b []byte, v any) ([]byte, bool) {
 				b = append(b, ',')
 			}
 			var ok bool
-			if b, ok = plainly(b, key); !ok {
+			if b, ok = plainText(b, key); !ok {
 				return nil, false
 			}
 			if b, ok = plainly(append(b, ':'), v[key]); !ok {
@@ -206,12 +206,7 @@ func plainly(b []byte, v any) ([]byte, bool) {
 		}
 		return append(b, ']'), true
 	case string:
-		for i := range len(v) {
-			if c := v[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-				return nil, false
-			}
-		}
-		return append(append(append(b, '"'), v...), '"'), true
+		return plainText(b, v)
 	case bool:
 		return strconv.AppendBool(b, v), true
 	case float64:
@@ -221,4 +216,13 @@ func plainly(b []byte, v any) ([]byte, bool) {
 		return strconv.AppendInt(b, int64(v), 10), true
 	}
 	return nil, false
+}
+
+func plainText(b []byte, s string) ([]byte, bool) {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return nil, false
+		}
+	}
+	return append(append(append(b, '"'), s...), '"'), true
 }

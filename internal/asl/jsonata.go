@@ -375,6 +375,13 @@ func plainJSON(v any) (any, error) {
 
 // decode reads one JSON value; integers stay exact.
 func decode(data []byte) (any, error) {
+	if v, ok := read(data); ok {
+		return v, nil
+	}
+	return libraryRead(data)
+}
+
+func libraryRead(data []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	var v any

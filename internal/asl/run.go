@@ -21,12 +21,13 @@ type data struct {
 
 // run is the chain of one execution.
 type run struct {
-	r        *Runner
-	e        *Execution
-	vars     map[string]any
-	input    any // of the execution
-	deadline time.Time
-	jitter   func() float64
+	r    *Runner
+	e    *Execution
+	vars map[string]any
+	// execution is what $states.context.Execution is, all the time.
+	execution map[string]any
+	deadline  time.Time
+	jitter    func() float64
 
 	state   *state
 	entered time.Time
@@ -35,7 +36,8 @@ type run struct {
 }
 
 func (r *Runner) run(e *Execution, input any) {
-	x := &run{r: r, e: e, vars: map[string]any{}, input: input, jitter: r.jitter(e)}
+	x := &run{r: r, e: e, vars: map[string]any{}, jitter: r.jitter(e)}
+	x.execution = map[string]any{"Id": e.arn, "Name": e.name, "StartTime": stamp(e.started), "Input": input}
 	if t := e.machine.timeout; t > 0 {
 		x.deadline = e.started.Add(time.Duration(t) * time.Second)
 	}
@@ -93,10 +95,12 @@ func (x *run) enter(s *state, in data) {
 // step executes a state; next is "" at the end. A *TaskError fails the
 // execution.
 func (x *run) step(in data) (out data, next string, err error) {
-	s, st := x.state, x.states(in)
-	switch s.kind {
-	case task:
+	s := x.state
+	if s.kind == task {
 		return x.task(in)
+	}
+	st := x.states(in)
+	switch s.kind {
 	case choice:
 		if next, err = x.choose(st); err != nil {
 			return data{}, "", err
@@ -120,9 +124,7 @@ func (x *run) states(in data) map[string]any {
 	st := map[string]any{"input": in.v}
 	if x.state.context {
 		st["context"] = map[string]any{
-			"Execution": map[string]any{
-				"Id": x.e.arn, "Name": x.e.name, "StartTime": stamp(x.e.started), "Input": x.input,
-			},
+			"Execution":    x.execution,
 			"State":        map[string]any{"Name": x.state.name, "EnteredTime": stamp(x.entered), "RetryCount": float64(x.retries)},
 			"StateMachine": map[string]any{"Id": x.e.machineARN, "Name": x.e.machineARN[strings.LastIndex(x.e.machineARN, ":")+1:]},
 		}
@@ -136,8 +138,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z
 func (x *run) fill(t *template, st map[string]any) (any, error) {
 	x.vars["states"] = st // no variable of a machine can have that name
 	v, err := t.fill(x.vars)
-	var te *TaskError
-	if errors.As(err, &te) {
+	if te := (*TaskError)(nil); err != nil && errors.As(err, &te) {
 		return nil, x.unusable(te.Cause)
 	}
 	return v, err

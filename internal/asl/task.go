@@ -116,10 +116,12 @@ func (x *run) conclude(out data, err error) (data, error) {
 	if err == nil && len(out.raw) > DataLimit {
 		err = dataLimit("The result of the task", len(out.raw))
 	}
+	if err == nil {
+		x.record(Event{Type: "TaskSucceeded", Resource: x.state.resource, Output: out.raw})
+		return out, nil
+	}
 	var te *TaskError
 	switch {
-	case err == nil:
-		x.record(Event{Type: "TaskSucceeded", Resource: x.state.resource, Output: out.raw})
 	case errors.As(err, &te) && te.Name == ErrorTimeout:
 		x.record(Event{Type: "TaskTimedOut", Resource: x.state.resource, Error: te.Name, Cause: te.Cause})
 	case te != nil:
