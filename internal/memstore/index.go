@@ -20,7 +20,7 @@ type indexes struct {
 	now  func() time.Time
 	lag  func() time.Duration
 	late changes
-	last map[string]time.Time // by thing: when its newest waiting change becomes visible
+	last map[thing]time.Time // when the newest waiting change of each becomes visible
 	seq  int64
 
 	users      map[string]*sorted[*record]
@@ -39,7 +39,7 @@ type indexes struct {
 
 func newIndexes() *indexes {
 	return &indexes{
-		last:       map[string]time.Time{},
+		last:       map[thing]time.Time{},
 		users:      map[string]*sorted[*record]{},
 		endpoints:  map[string]*sorted[*record]{},
 		due:        newSorted[*record](ascending),
@@ -55,16 +55,19 @@ func newIndexes() *indexes {
 	}
 }
 
+// thing is what has copies in indexes.
+type thing struct{ kind, id string }
+
 // change is an index write that is not visible yet.
 type change struct {
 	at    time.Time
 	seq   int64
-	thing string
+	thing thing
 	apply func()
 }
 
 // changes is a heap: earliest first, then in the order written.
-type changes []change
+type changes []*change
 
 func (c changes) Len() int      { return len(c) }
 func (c changes) Swap(i, j int) { c[i], c[j] = c[j], c[i] }
@@ -74,11 +77,11 @@ func (c changes) Less(i, j int) bool {
 	}
 	return c[i].seq < c[j].seq
 }
-func (c *changes) Push(x any) { *c = append(*c, x.(change)) }
+func (c *changes) Push(x any) { *c = append(*c, x.(*change)) }
 func (c *changes) Pop() any {
 	last := len(*c) - 1
 	x := (*c)[last]
-	(*c)[last] = change{}
+	(*c)[last] = nil
 	*c = (*c)[:last]
 	return x
 }
@@ -90,14 +93,14 @@ func (x *indexes) write(kind, id string, apply func()) {
 		apply()
 		return
 	}
-	thing := kind + id
+	of := thing{kind, id}
 	at := x.now().Add(x.lag())
-	if last, ok := x.last[thing]; ok && at.Before(last) {
+	if last, ok := x.last[of]; ok && at.Before(last) {
 		at = last
 	}
-	x.last[thing] = at
+	x.last[of] = at
 	x.seq++
-	heap.Push(&x.late, change{at: at, seq: x.seq, thing: thing, apply: apply})
+	heap.Push(&x.late, &change{at: at, seq: x.seq, thing: of, apply: apply})
 }
 
 // settle applies the changes whose moment has come.
@@ -106,7 +109,7 @@ func (x *indexes) settle() {
 		return
 	}
 	for now := x.now(); len(x.late) > 0 && !x.late[0].at.After(now); {
-		c := heap.Pop(&x.late).(change)
+		c := heap.Pop(&x.late).(*change)
 		if x.last[c.thing].Equal(c.at) {
 			delete(x.last, c.thing)
 		}

@@ -21,12 +21,6 @@ type record struct {
 	modes     []session.Mode // that it has had
 }
 
-// change is a write under way.
-type change struct {
-	next  session.Session
-	entry app.Entry
-}
-
 // noted is the store, with each write's content kept until it is made.
 type noted struct {
 	app.Store
@@ -34,15 +28,20 @@ type noted struct {
 }
 
 func (n *noted) Open(ctx context.Context, o app.Opening) error {
-	n.w.changing = &change{o.Session, o.Entry}
-	defer func() { n.w.changing = nil }()
+	defer n.w.writes(&o.Session)()
 	return n.Store.Open(ctx, o)
 }
 
 func (n *noted) Commit(ctx context.Context, c app.Commit) error {
-	n.w.changing = &change{c.Next, c.Entry}
-	defer func() { n.w.changing = nil }()
+	defer n.w.writes(&c.Next)()
 	return n.Store.Commit(ctx, c)
+}
+
+// writes notes the write under way, until what it answers is called. No other chain
+// runs meanwhile.
+func (w *World) writes(next *session.Session) (done func()) {
+	w.next, w.changing = *next, true
+	return func() { w.changing = false }
 }
 
 func (n *noted) PutPolicy(ctx context.Context, p session.Policy) error {
@@ -63,12 +62,12 @@ func (w *World) violate(rule, format string, args ...any) {
 
 // committed judges each write as it is made: the invariants that hold after
 // every step.
-func (w *World) committed(e app.Entry) {
-	if w.changing == nil || w.changing.next.ID != e.SessionID || w.changing.next.Version != e.Version {
+func (w *World) committed(e *app.Entry) {
+	if !w.changing || w.next.ID != e.SessionID || w.next.Version != e.Version {
 		w.violate("illegal", "session %s version %d was written by nobody", e.SessionID, e.Version)
 		return
 	}
-	next := w.changing.next
+	next := &w.next
 	w.commits++
 	now := w.Clock.Now()
 	w.written = now
@@ -80,7 +79,7 @@ func (w *World) committed(e app.Entry) {
 		r = &record{born: now, limitedAt: now}
 		w.records[e.SessionID] = r
 	}
-	before := r.now
+	before := &r.now
 	switch {
 	case e.Version != before.Version+1:
 		w.violate("illegal", "session %s: version %d follows %d; a history has no gaps", e.SessionID, e.Version, before.Version)
@@ -101,9 +100,9 @@ func (w *World) committed(e app.Entry) {
 		}
 	}
 	if e.Version > 1 && all {
-		w.explain(before, next, e)
+		w.explain(*before, *next, *e)
 	}
-	r.note(before, next, now)
+	r.note(next, now)
 }
 
 // explainEach is of how many schedules one has every write decided a second time,
@@ -111,7 +110,8 @@ func (w *World) committed(e app.Entry) {
 // the seals of openings, stops and ends are. It costs a tenth of a schedule.
 const explainEach = 4
 
-func (r *record) note(before, next session.Session, now time.Time) {
+func (r *record) note(next *session.Session, now time.Time) {
+	before := &r.now
 	r.entries++
 	if next.Status == session.Ended && before.Status != session.Ended {
 		r.ended++
@@ -122,7 +122,7 @@ func (r *record) note(before, next session.Session, now time.Time) {
 	if next.Mode != before.Mode {
 		r.modes = append(r.modes, next.Mode)
 	}
-	r.now = next
+	r.now = *next
 }
 
 // explain plays the entry again: the history explains the state.

@@ -49,12 +49,13 @@ type World struct {
 	rand       *rand.Rand
 	handlers   map[string]function
 	runner     *asl.Runner
-	stream     []app.Entry // committed, not yet handed to run-effects
-	batches    map[string]app.Entry
+	stream     []*app.Entry // committed, not yet handed to run-effects
+	batches    map[string]*app.Entry
 	polling    bool
 	plans      []*Plan
 	records    map[string]*record // by session
-	changing   *change            // the write under way
+	next       session.Session    // what the write under way writes …
+	changing   bool               // … if one is
 	policies   []session.Policy   // that have held, newest last
 	violations []Violation
 	musts      map[string]int
@@ -73,7 +74,7 @@ type World struct {
 
 // New builds a world; its script is still to be set.
 func New(o Options) *World {
-	w := &World{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 0x6e696768747368)), records: map[string]*record{}, musts: map[string]int{}, struck: map[string]int{}, batches: map[string]app.Entry{}}
+	w := &World{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 0x6e696768747368)), records: map[string]*record{}, musts: map[string]int{}, struck: map[string]int{}, batches: map[string]*app.Entry{}}
 	w.tracing = o.Trace != nil || o.Hash
 	if o.Hash {
 		w.hash = sha256.New()
@@ -332,8 +333,8 @@ const (
 )
 
 func (w *World) streamed(e app.Entry) {
-	w.committed(e)
-	w.stream = append(w.stream, e)
+	w.committed(&e)
+	w.stream = append(w.stream, &e)
 	if w.polling {
 		return
 	}
@@ -352,7 +353,7 @@ func (w *World) streamed(e app.Entry) {
 	})
 }
 
-func (w *World) hand(batch []app.Entry) {
+func (w *World) hand(batch []*app.Entry) {
 	records := events.DynamoDBEvent{Records: make([]events.DynamoDBEventRecord, len(batch))}
 	for i, entry := range batch {
 		id := entry.SessionID + "/" + strconv.FormatInt(entry.Version, 10)
@@ -371,8 +372,10 @@ func (w *World) hand(batch []app.Entry) {
 }
 
 func (w *World) decode(r events.DynamoDBEventRecord) (app.Entry, bool, error) {
-	e, ok := w.batches[r.EventID]
-	return e, ok, nil
+	if e := w.batches[r.EventID]; e != nil {
+		return *e, true, nil
+	}
+	return app.Entry{}, false, nil
 }
 
 // result is what the schedule came to.

@@ -149,11 +149,15 @@ type Signal struct {
 	fired   bool
 	waiting chan struct{}
 	chain   *chain // that waits, on a serial clock
-	timer   *timer
+	timer   timer
 }
 
 // NewSignal gives a signal that has not fired.
-func (c *Clock) NewSignal() *Signal { return &Signal{c: c} }
+func (c *Clock) NewSignal() *Signal {
+	s := &Signal{c: c}
+	s.timer.signal, s.timer.index = s, unset
+	return s
+}
 
 // Fire wakes the waiter, or the next one to come. Firing twice is firing once.
 func (s *Signal) Fire() {
@@ -172,10 +176,9 @@ func (s *Signal) wake() {
 		return
 	}
 	delete(s.c.waiting, s)
-	if s.timer != nil && s.timer.index >= 0 {
+	if s.timer.index != unset {
 		heap.Remove(&s.c.timers, s.timer.index)
 	}
-	s.timer = nil
 	if s.chain != nil {
 		s.c.serial.ready = append(s.c.serial.ready, s.chain)
 		s.chain = nil
@@ -205,8 +208,8 @@ func (s *Signal) Wait(d time.Duration) (fired bool, err error) {
 	c.waiting[s] = struct{}{}
 	if d > 0 {
 		c.seq++
-		s.timer = &timer{at: c.now.Add(d), seq: c.seq, signal: s}
-		heap.Push(&c.timers, s.timer)
+		s.timer.at, s.timer.seq = c.now.Add(d), c.seq
+		heap.Push(&c.timers, &s.timer)
 	}
 	if c.serial != nil {
 		s.chain = c.serial.running()
@@ -342,9 +345,11 @@ func (c *Clock) Close() {
 type timer struct {
 	at     time.Time
 	seq    uint64 // timers of one moment fire in the order they were set
-	index  int
+	index  int    // among the timers; unset: it is not set
 	signal *Signal
 }
+
+const unset = -1
 
 type timers []*timer
 
@@ -360,7 +365,7 @@ func (t *timers) Push(x any)   { e := x.(*timer); e.index = len(*t); *t = append
 func (t *timers) Pop() any {
 	old := *t
 	e := old[len(old)-1]
-	e.index = -1
+	e.index = unset
 	*t = old[:len(old)-1]
 	return e
 }
