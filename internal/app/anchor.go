@@ -44,7 +44,7 @@ func (a *App) beginAnchor(ctx context.Context) (anchoring, error) {
 
 // add takes a live session whose turn it is, among as many as there were last
 // time: what is rolled back between two changes of its status shows too.
-func (g *anchoring) add(s session.Session) {
+func (g *anchoring) add(s *session.Session) {
 	if !g.due {
 		return
 	}

@@ -216,7 +216,9 @@ func digest(parts ...string) string {
 		b = append(b, part...)
 	}
 	h := sha256.Sum256(b)
-	return hex.EncodeToString(h[:12])
+	var text [24]byte
+	hex.Encode(text[:], h[:len(text)/2])
+	return string(text[:])
 }
 
 // SessionOfExecution is the id of the session that an execution of the run

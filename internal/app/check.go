@@ -41,7 +41,8 @@ type named struct {
 }
 
 func (c *census) add(live []session.Session) {
-	for _, s := range live {
+	for i := range live {
+		s := &live[i]
 		c.next.add(s)
 		held := holds(s.End.Cause) || s.UserStatusAt.After(s.UserEnabledAt)
 		c.users[s.User] = c.users[s.User] || held
@@ -63,9 +64,9 @@ func (a *App) checkIdentities(ctx context.Context, seen census) error {
 	now := a.Now()
 	// In an order that changes each time: where time runs out, it is not always the
 	// same users who are left.
-	users, lots := sortedKeys(seen.users), make(map[string]string, len(seen.users))
+	users, lots, at := sortedKeys(seen.users), make(map[string]string, len(seen.users)), now.String()
 	for _, u := range users {
-		lots[u] = digest(u, now.String())
+		lots[u] = digest(u, at)
 	}
 	slices.SortFunc(users, func(x, y string) int { return cmp.Compare(lots[x], lots[y]) })
 	statuses, errs := a.statuses(by(ctx, seen.began.Add(statusesUntil)), users, seen.recorded, now)

@@ -314,15 +314,15 @@ func fair(due []*session.Session, now time.Time) []*session.Session {
 		turn int
 	}
 	var counted, refused []place
-	lots := map[string]string{}
+	lots, at := map[string]string{}, now.String()
 	for _, s := range due {
 		if !s.End.Refused.IsZero() && s.End.AskedLast.IsZero() && now.Sub(s.End.Known) >= session.PageAfter {
-			refused = append(refused, place{s: s, lot: digest(s.ID, now.String())})
+			refused = append(refused, place{s: s, lot: digest(s.ID, at)})
 			continue
 		}
 		// Of users whose causes came at once, not always the same is first.
 		if lots[s.User] == "" {
-			lots[s.User] = digest(s.User, now.String())
+			lots[s.User] = digest(s.User, at)
 		}
 		counted = append(counted, place{s: s, lot: lots[s.User]})
 	}

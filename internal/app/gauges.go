@@ -182,7 +182,8 @@ func (a *App) chainFault(ctx context.Context, h proof.Head) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		for _, e := range entries {
+		for i := range entries {
+			e := &entries[i]
 			hash, err := e.Seal()
 			switch {
 			case e.Version != version+1:

@@ -41,13 +41,21 @@ func (w *content) raw(s string) { w.b = append(w.b, s...) }
 func text[T ~string](w *content, name string, s T) {
 	w.raw(name)
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if odd[s[i]] {
 			w.any("", string(s))
 			return
 		}
 	}
 	w.b = append(append(append(w.b, '"'), s...), '"')
 }
+
+// odd are the bytes that do not stand for themselves in a string of JSON.
+var odd = func() (is [256]bool) {
+	for c := range is {
+		is[c] = c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&'
+	}
+	return is
+}()
 
 func (w *content) number(name string, n int64) { w.raw(name); w.b = strconv.AppendInt(w.b, n, 10) }
 func (w *content) truth(name string, t bool)   { w.raw(name); w.b = strconv.AppendBool(w.b, t) }

@@ -11,9 +11,20 @@ import (
 // Clones keep nil slices nil: the hash of an entry tells nil from empty.
 
 func cloneSession(s session.Session) session.Session {
-	s.Why = slices.Clone(s.Why)
-	s.Recent = slices.Clone(s.Recent)
+	s.Why, s.Recent = cloneTexts(s.Why, s.Recent)
 	return s
+}
+
+// cloneTexts are copies of two lists, in one array.
+func cloneTexts(a, b []string) (x, y []string) {
+	all := append(append(make([]string, 0, len(a)+len(b)), a...), b...)
+	if a != nil {
+		x = all[:len(a):len(a)]
+	}
+	if b != nil {
+		y = all[len(a):]
+	}
+	return x, y
 }
 
 // cloneSessions are copies of many; what their lists hold stands in one array, for a

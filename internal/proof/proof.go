@@ -79,10 +79,12 @@ func Link(previous string, content any) (string, error) {
 func LinkJSON(previous string, content []byte) string { return hashOver(previous, content) }
 
 func hashOver(previous string, content []byte) string {
-	var room [1536]byte // of an entry, mostly: it is hashed in one piece, without a copy that must be collected
+	var room [2048]byte // an entry, mostly: it is hashed in one piece, without a copy that must be collected
 	body := append(append(append(room[:0], previous...), '\n'), content...)
 	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // Head names one version of a session. Its hash stands for every version up to

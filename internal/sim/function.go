@@ -57,7 +57,10 @@ func queueOf(a *app.App, name string) function {
 // off.
 func (w *World) functions() {
 	w.handlers = map[string]function{}
-	base := w.app()
+	base, parse := w.app(), inbound.ParseRun
+	if !w.onWire() {
+		parse = once()
+	}
 	for _, f := range []struct {
 		name    string
 		handler func(*app.App) function
@@ -66,8 +69,8 @@ func (w *World) functions() {
 		{"on-revocation", func(a *app.App) function { return queueOf(a, "on-revocation") }},
 		{"on-run-event", func(a *app.App) function { return queueOf(a, "on-run-event") }},
 		{"on-schedule", func(a *app.App) function { return taskOf(silently(edge.Schedule(a))) }},
-		{"open-session", func(a *app.App) function { return taskOf(edge.OpenSession(a, inbound.ParseRun)) }},
-		{"start-run", func(a *app.App) function { return taskOf(silently(edge.StartRun(a, inbound.ParseRun))) }},
+		{"open-session", func(a *app.App) function { return taskOf(edge.OpenSession(a, parse)) }},
+		{"start-run", func(a *app.App) function { return taskOf(silently(edge.StartRun(a, parse))) }},
 		{"observe-endpoint", func(a *app.App) function { return taskOf(edge.ObserveEndpoint(a)) }},
 		{"drain-endpoint", func(a *app.App) function { return taskOf(edge.DrainEndpoint(a)) }},
 		{"run-effects", func(a *app.App) function {
@@ -83,6 +86,27 @@ func (w *World) functions() {
 			w.Options.App(f.name, &a)
 		}
 		w.handlers[f.name] = f.handler(&a)
+	}
+}
+
+// once is inbound.ParseRun, which is asked once for each execution: its input is read
+// again by each try of each of its steps.
+func once() func(execution string, input []byte) (app.OpenRequest, []byte, error) {
+	type read struct {
+		input   string
+		request app.OpenRequest
+		spec    []byte
+		err     error
+	}
+	known := map[string]read{}
+	return func(execution string, input []byte) (app.OpenRequest, []byte, error) {
+		k, ok := known[execution]
+		if !ok || k.input != string(input) {
+			k.input = string(input)
+			k.request, k.spec, k.err = inbound.ParseRun(execution, input)
+			known[execution] = k
+		}
+		return k.request, k.spec, k.err
 	}
 }
 
