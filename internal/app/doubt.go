@@ -3,8 +3,10 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"nightshift/internal/cadence"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
@@ -42,7 +44,7 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	if err != nil {
 		return l, err
 	}
-	if l.Doubt, err = a.doubt(ctx, endpoint, forgotten(sessions, l.Listing, e.LastListed, silent)); err != nil {
+	if l.Doubt, err = a.doubt(ctx, endpoint, forgotten(sessions, l.Listing, e.LastListed, a.Now(), silent)); err != nil {
 		return l, err
 	}
 	if !l.Doubt.IsZero() && a.Now().Sub(l.Doubt) < forgets {
@@ -102,36 +104,45 @@ func (a *App) silent(ctx context.Context, endpoint string, failed bool) (bool, e
 	return was, err
 }
 
-// forgotten answers when the newest of the forgotten sessions was recorded, zero
-// where none was: all of those in the last complete listing are missing from this
-// one, and at least one of them for no known reason. Reasons are our stop and its
-// being idle. A session that must end may have been stopped by a request whose
-// answer was lost; it counts only where the server was silent in between, as it is
-// in a restart.
-func forgotten(sessions []session.Session, l workload.Listing, last time.Time, silent bool) (newest time.Time) {
+// forgotten answers when the newest of the forgotten sessions was recorded or started, zero
+// where none was: all of those that were there, in the last complete listing or by
+// the answer to their start, are missing from this one, and at least one of them not
+// by our stop. That it was idle explains nothing: Livy ends such a session, and
+// forgets it in a restart, alike. One that we asked to stop, and whose answer was an
+// error, may have been stopped all the same; it counts only where the server was
+// silent in between, as it is in a restart.
+func forgotten(sessions []session.Session, l workload.Listing, last, now time.Time, silent bool) (newest time.Time) {
 	there := make(map[workload.Ref]bool, len(l.Runs))
 	for i := range l.Runs {
 		there[l.Runs[i].Run.Ref()] = true
 	}
 	for i := range sessions {
 		s := &sessions[i]
+		at, shown := latestOf(s.RecordedAt, s.StartAskedAt), there[s.Run.Ref()]
 		switch {
-		case s.Run.ID == "" || !s.RecordedAt.Before(last):
-			continue // it was not in the last listing: its being there or not says nothing
-		case there[s.Run.Ref()]:
+		case s.Run.ID == "" || !at.Before(last) && (shown || now.Sub(at) < cadence.MinimumAge):
+			continue // it was not in the last listing: it may be of another server process, or too young for this one
+		case shown:
 			return time.Time{}
 		}
-		idle := !s.Activity.At.IsZero() && !s.Activity.Busy
-		stopped := s.Status == session.Ending && (!s.End.Asked.IsZero() || !silent)
-		if !idle && !stopped && s.RecordedAt.After(newest) {
-			newest = s.RecordedAt
+		stopped := s.Status == session.Ending && (!s.End.Asked.IsZero() || !silent && !s.End.Refused.IsZero())
+		if !stopped && at.After(newest) {
+			newest = at
 		}
 	}
 	return newest
 }
 
 // proves says whether a session's absence from the listing counts: in a complete
-// one, and in doubt where its stop was accepted before the server was restarted.
+// one, and in doubt where its stop was accepted by a server that knew it.
 func (l listed) proves(s session.Session) bool {
-	return l.Complete || !l.Doubt.IsZero() && !s.End.Asked.IsZero() && s.End.Asked.Before(l.Doubt)
+	return l.Complete || !l.Doubt.IsZero() && !s.End.Asked.IsZero()
+}
+
+// shows says whether the endpoint knew the run when it was listed. Where it does not
+// forget, it does.
+func (a *App) shows(l listed) func(workload.Run) bool {
+	return func(run workload.Run) bool {
+		return a.settings(run.Endpoint).Forgets == 0 || slices.ContainsFunc(l.Runs, func(o workload.Observation) bool { return o.Run.Ref() == run.Ref() })
+	}
 }

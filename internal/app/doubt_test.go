@@ -23,7 +23,7 @@ func TestS2_1RestartedServerProvesNothing(t *testing.T) {
 		{name: "all are forgotten", forgot: "ab"},
 		{name: "one survives: it was not restarted", forgot: "a", soon: "a"},
 		{name: "what began since survives nothing", forgot: "ab", before: func(w *world, _, _ session.Session) { w.after(2*time.Second, func() { w.start("cem", notebook) }) }},
-		{name: "all were idle: Livy collects those itself", forgot: "ab", soon: "ab", before: func(w *world, a, b session.Session) {
+		{name: "all were idle: Livy may have collected them, or forgotten", forgot: "ab", before: func(w *world, a, b session.Session) {
 			for _, s := range []session.Session{a, b} {
 				if _, err := w.app.Apply(t.Context(), s.ID, session.Event{Kind: session.IdleSince, At: w.now, Since: w.now}); err != nil {
 					t.Fatal(err)
@@ -101,5 +101,75 @@ func TestS2_1StopDuringARestart(t *testing.T) {
 				t.Errorf("S2.1 confirmed after %s", late)
 			}
 		})
+	}
+}
+
+// TestS2_1AForgottenSessionsStopProvesNothing: a server that was restarted accepts the
+// stop of what it does not know any more. That is not noted as accepted, and the
+// session is ENDED only once its driver cannot live on.
+func TestS2_1AForgottenSessionsStopProvesNothing(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		listed func(w *world, blind bool) // the listings, while the stop is asked for
+	}{
+		{"listings fail", func(w *world, blind bool) {
+			w.engine.onList = nil
+			if blind {
+				w.engine.onList = func(string) error { return fault.New("list", fault.Throttled, errDown) }
+			}
+		}},
+		{"listings lack pages", func(w *world, blind bool) { w.engine.partial = blind }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			s := w.start("ana", notebook)
+			w.pass(20 * time.Minute)
+			w.engine.forget = map[workload.Ref]bool{s.Run.Ref(): true}
+			w.engine.of(s).stubborn = true // whoever stops it stops nothing
+			c.listed(w, true)
+			w.say(w.fact(session.UserDisabled, "ana", "f-1"))
+			w.pass(20 * time.Second)
+			if got := w.must(s.ID, session.Ending, session.CauseUserDisabled); len(w.engine.stopsOf(s.Run.Ref())) == 0 || !got.End.Asked.IsZero() {
+				t.Errorf("S2.7 asked %d times, and noted as accepted at %s", len(w.engine.stopsOf(s.Run.Ref())), got.End.Asked)
+			}
+			c.listed(w, false)
+			began := w.now
+			w.pass(9 * time.Minute)
+			w.must(s.ID, session.Ending, session.CauseUserDisabled)
+			w.pass(2 * time.Minute)
+			if ended := w.must(s.ID, session.Ended, session.CauseUserDisabled); ended.End.Confirmed.Sub(began) < 10*time.Minute {
+				t.Errorf("S2.1 it is called stopped %s after the first complete listing", ended.End.Confirmed.Sub(began))
+			}
+		})
+	}
+}
+
+// TestS2_1WhatBeganSinceDisprovesNothing: the first complete listing after a restart
+// shows only what began since; a session that was young when it was forgotten, and in
+// no listing before, is not called ended by it either.
+func TestS2_1WhatBeganSinceDisprovesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := w.start("ana", notebook)
+	w.pass(20 * time.Minute)
+	w.engine.onList = func(string) error { return fault.New("list", fault.Unknown, errDown) }
+	young := w.start("bo", notebook)
+	w.engine.forget = map[workload.Ref]bool{old.Run.Ref(): true, young.Run.Ref(): true}
+	w.pass(3 * time.Minute)
+	since := w.start("cem", notebook)
+	w.pass(3 * time.Minute)
+	w.engine.onList = nil
+	w.pass(9 * time.Minute)
+	for _, s := range []session.Session{old, young, since} {
+		if got := w.get(s.ID); got.Status != session.Active {
+			t.Errorf("S2.1 the session of %s is %s %s nine minutes after the first listing", s.User, got.Status, got.End.Cause)
+		}
+	}
+	w.pass(6 * time.Minute)
+	w.must(old.ID, session.Ended, session.CauseLost)
+	w.must(young.ID, session.Ended, session.CauseLost)
+	if got := w.get(since.ID); got.Status != session.Active {
+		t.Errorf("the session that began since is %s %s", got.Status, got.End.Cause)
 	}
 }

@@ -198,8 +198,12 @@ func (d *drawn) upheaval() {
 	switch d.rand.IntN(3) {
 	case 0:
 		for _, e := range d.Engines {
-			if e.Endpoint == Livy {
-				d.Terminate(Livy, d.rand.IntN(2) == 0)
+			switch {
+			case e.Endpoint != Livy:
+			case d.rand.IntN(2) == 0:
+				d.Restart(Livy)
+			default:
+				d.Terminate(Livy)
 			}
 		}
 	case 1:

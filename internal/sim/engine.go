@@ -59,7 +59,8 @@ type Run struct {
 	StopAt  time.Time   // the first stop request, ours or not
 	Took    time.Duration
 	Others  bool      // somebody else asked first
-	Killed  time.Time // its cluster or server went down
+	Killed  time.Time // its cluster went down, or the driver that its server forgot ended
+	Lost    time.Time // its server was restarted and knows nothing of it any more
 	Listed  time.Time // first seen in a listing that reached us
 	IdleHad time.Time // first seen idle in a listing that reached us
 
@@ -145,7 +146,7 @@ type Engine struct {
 
 	// What its listings told, where its server may forget (nature.forgets).
 	shown  map[workload.Ref]bool // by the last complete one
-	silent bool                  // the API has failed since
+	silent bool                  // since then the API has failed, or the server forgot all
 	blanks []time.Time           // complete ones that, after such silence, showed nothing of what the one before had
 }
 
@@ -281,7 +282,7 @@ func (e *Engine) List(_ context.Context, endpoint string) (workload.Listing, err
 func (e *Engine) shows(r *Run, now time.Time) bool {
 	at, as, _ := r.over(now)
 	switch {
-	case now.Before(r.visible):
+	case now.Before(r.visible), !r.Lost.IsZero():
 		return false
 	case at.IsZero():
 		return true
@@ -315,7 +316,7 @@ func (e *Engine) Stop(_ context.Context, run workload.Run) error {
 	}
 	e.stops = bucket
 	r := e.byRef[run.Ref()]
-	if r == nil || !r.alive(now) {
+	if r == nil || !r.alive(now) || !r.Lost.IsZero() {
 		return nil
 	}
 	if e.w.tracing {
@@ -331,7 +332,7 @@ func (e *Engine) Stop(_ context.Context, run workload.Run) error {
 
 // end begins the run's stopping.
 func (e *Engine) end(r *Run, now time.Time, others bool) {
-	if !r.StopAt.IsZero() {
+	if !r.StopAt.IsZero() || !r.Lost.IsZero() {
 		return
 	}
 	r.StopAt, r.Others = now, others

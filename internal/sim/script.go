@@ -271,10 +271,30 @@ func (w *World) StopBehind(p *Plan) {
 	}
 }
 
-// Terminate ends a Livy server's cluster, or, without a word, restarts the
-// server without recovery: its sessions are gone. A cluster that is terminated
-// takes no further ones.
-func (w *World) Terminate(endpoint string, restart bool) {
+// Restart restarts a Livy server without recovery and without a word: it is out for a
+// while and then knows none of its sessions, whose drivers live on for up to as long
+// as is documented (decisions/0014).
+func (w *World) Restart(endpoint string) {
+	e, now := w.engineOf(endpoint), w.Clock.Now()
+	e.down = append(e.down, Outage{endpoint, now, now.Add(20*time.Second + w.upTo(40*time.Second))})
+	e.silent = true
+	for _, r := range e.Runs {
+		if r.Lost.IsZero() {
+			r.Lost = now
+		}
+		if r.alive(now) && r.Killed.IsZero() {
+			r.Killed = now.Add(w.upTo(natures[r.Engine].forgets))
+			w.struck["drivers that their server forgot"]++
+		}
+	}
+	if w.tracing {
+		w.say("engine: the server of %s is restarted and forgets its sessions", endpoint)
+	}
+}
+
+// Terminate ends a Livy server's cluster with all that runs there; it takes no further
+// sessions.
+func (w *World) Terminate(endpoint string) {
 	e, now := w.engineOf(endpoint), w.Clock.Now()
 	for _, r := range e.Runs {
 		if r.alive(now) {
@@ -282,10 +302,7 @@ func (w *World) Terminate(endpoint string, restart bool) {
 		}
 	}
 	if w.tracing {
-		w.say("engine: the server of %s forgets its sessions", endpoint)
-	}
-	if restart {
-		return
+		w.say("engine: the cluster of %s is terminated", endpoint)
 	}
 	e.gone = true
 	w.bus.service("aws.emr", "EMR Cluster State Change", fmt.Sprintf(`"clusterId":%q,"state":"TERMINATED","stateChangeReason":"{}"`, endpoint[len("livy/"):]), now, nil)
