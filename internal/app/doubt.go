@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"nightshift/internal/cadence"
@@ -137,12 +136,4 @@ func forgotten(sessions []session.Session, l workload.Listing, last, now time.Ti
 // one, and in doubt where its stop was accepted by a server that knew it.
 func (l listed) proves(s session.Session) bool {
 	return l.Complete || !l.Doubt.IsZero() && !s.End.Asked.IsZero()
-}
-
-// shows says whether the endpoint knew the run when it was listed. Where it does not
-// forget, it does.
-func (a *App) shows(l listed) func(workload.Run) bool {
-	return func(run workload.Run) bool {
-		return a.settings(run.Endpoint).Forgets == 0 || slices.ContainsFunc(l.Runs, func(o workload.Observation) bool { return o.Run.Ref() == run.Ref() })
-	}
 }

@@ -104,9 +104,9 @@ func TestS2_1StopDuringARestart(t *testing.T) {
 	}
 }
 
-// TestS2_1AForgottenSessionsStopProvesNothing: a server that was restarted accepts the
-// stop of what it does not know any more. That is not noted as accepted, and the
-// session is ENDED only once its driver cannot live on.
+// TestS2_1AForgottenSessionsStopProvesNothing: a server that was restarted does not know
+// what it is asked to stop. That is not noted as accepted, and the session is ENDED
+// only once its driver cannot live on.
 func TestS2_1AForgottenSessionsStopProvesNothing(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -126,7 +126,6 @@ func TestS2_1AForgottenSessionsStopProvesNothing(t *testing.T) {
 			s := w.start("ana", notebook)
 			w.pass(20 * time.Minute)
 			w.engine.forget = map[workload.Ref]bool{s.Run.Ref(): true}
-			w.engine.of(s).stubborn = true // whoever stops it stops nothing
 			c.listed(w, true)
 			w.say(w.fact(session.UserDisabled, "ana", "f-1"))
 			w.pass(20 * time.Second)

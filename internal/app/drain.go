@@ -43,7 +43,7 @@ func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Rou
 	}
 	left := ending(sessions)
 	waiting, moved, errs := a.confirm(ctx, engine, left, listing)
-	asked, err := a.askOn(ctx, engine, e, waiting, a.shows(listing), began.Add(cadence.DrainEvery))
+	asked, err := a.askOn(ctx, engine, e, waiting, began.Add(cadence.DrainEvery))
 	errs = append(errs, err)
 	if unlisted != nil {
 		return Round{}, errors.Join(append(errs, unlisted)...)
@@ -79,13 +79,12 @@ func (a *App) Drain(ctx context.Context, endpoint string, generation int64) (Rou
 // DrainEvery, however fast the endpoint is, and what came a moment later would
 // wait for as long. A round with nothing to ask ends at once, and so does one of
 // whose requests the engine took none. e is the endpoint as it was before the
-// sessions were read, shown says of which runs its listing told. It answers whether
-// any request was sent.
-func (a *App) askOn(ctx context.Context, engine Engine, e Endpoint, waiting []*session.Session, shown func(workload.Run) bool, until time.Time) (tried bool, err error) {
+// sessions were read. It answers whether any request was sent.
+func (a *App) askOn(ctx context.Context, engine Engine, e Endpoint, waiting []*session.Session, until time.Time) (tried bool, err error) {
 	var errs []error
 	queue, asked, linger := inTurn(waiting, a.Now()), 0, askLinger
 	for {
-		sent, took, err := a.ask(ctx, engine, e.ID, queue, shown)
+		sent, took, err := a.ask(ctx, engine, e.ID, queue)
 		queue, asked, tried = queue[sent:], asked+took, tried || sent > 0
 		if errs = append(errs, err); sent > 0 && took == 0 || asked == 0 && len(queue) == 0 {
 			return tried, errors.Join(errs...)
@@ -227,14 +226,14 @@ func inTurn(waiting []*session.Session, now time.Time) []*session.Session {
 // ask sends stop requests to the first of the sessions, never beyond the
 // endpoint's bucket (S2.9). It answers how many were sent, and how many of them
 // the engine took.
-func (a *App) ask(ctx context.Context, engine Engine, endpoint string, queue []*session.Session, shown func(workload.Run) bool) (sent, took int, err error) {
+func (a *App) ask(ctx context.Context, engine Engine, endpoint string, queue []*session.Session) (sent, took int, err error) {
 	if sent, err = a.allowed(ctx, endpoint, len(queue)); err != nil {
 		return 0, 0, err
 	}
 	errs := make([]error, sent)
 	tasks := make([]func(context.Context), sent)
 	for i := range queue[:sent] {
-		tasks[i] = func(ctx context.Context) { errs[i] = a.stop(ctx, engine, *queue[i], shown(queue[i].Run)) }
+		tasks[i] = func(ctx context.Context) { errs[i] = a.stop(ctx, engine, *queue[i]) }
 	}
 	a.Parallel(ctx, a.settings(endpoint).Parallel, tasks)
 	for _, err := range errs {
@@ -271,21 +270,21 @@ func (a *App) slow(ctx context.Context, endpoint string, asked []error) error {
 	return err
 }
 
-// stop asks a run to stop. That this was accepted is noted of one that was there: a
-// server that was restarted and has forgotten it accepts every stop, and its absence
-// would be taken for ours (S2.1).
-func (a *App) stop(ctx context.Context, engine Engine, s session.Session, there bool) error {
-	if err := engine.Stop(ctx, s.Run); err != nil {
+// stop asks a run to stop. Nothing was asked of one that the engine does not know,
+// and nothing is noted: the listing tells what became of it.
+func (a *App) stop(ctx context.Context, engine Engine, s session.Session) error {
+	err := engine.Stop(ctx, s.Run)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
 		var noted error
 		if !fault.Is(err, fault.Throttled) && s.End.Refused.IsZero() {
 			_, noted = a.Apply(ctx, s.ID, session.Event{Kind: session.StopRefused, At: a.Now(), Detail: err.Error()})
 		}
 		return errors.Join(fmt.Errorf("stop run of session %s: %w", s.ID, err), noted)
 	}
-	if !there {
-		return nil
-	}
-	_, err := a.Apply(ctx, s.ID, session.Event{Kind: session.StopAccepted, At: a.Now()})
+	_, err = a.Apply(ctx, s.ID, session.Event{Kind: session.StopAccepted, At: a.Now()})
 	return err
 }
 

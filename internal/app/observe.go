@@ -179,7 +179,7 @@ func (a *App) clear(ctx context.Context, s session.Session) error {
 	if err == nil {
 		err = engine.Stop(ctx, s.Run)
 	}
-	if err != nil {
+	if err != nil && !fault.Is(err, fault.NotFound) {
 		return fmt.Errorf("end what lives on of the run of session %s: %w", s.ID, err)
 	}
 	return nil

@@ -218,7 +218,8 @@ type Engine interface {
 	// state Gone, not an error.
 	Describe(ctx context.Context, run workload.Run) (workload.Observation, error)
 	// Stop asks a run to stop. nil: the request was accepted, or the run is
-	// already over or gone. It says nothing about the run having ended.
+	// already over or gone. It says nothing about the run having ended. NotFound
+	// of an engine that may have forgotten a run that lives: nothing was asked.
 	Stop(ctx context.Context, run workload.Run) error
 }
 

@@ -467,6 +467,9 @@ func (e *engine) Stop(_ context.Context, run workload.Run) error {
 			return err
 		}
 	}
+	if e.forget[run.Ref()] {
+		return fault.New("stop", fault.NotFound, errDown)
+	}
 	r, ok := e.runs[run.Ref()]
 	if !ok {
 		return nil

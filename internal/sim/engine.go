@@ -316,7 +316,10 @@ func (e *Engine) Stop(_ context.Context, run workload.Run) error {
 	}
 	e.stops = bucket
 	r := e.byRef[run.Ref()]
-	if r == nil || !r.alive(now) || !r.Lost.IsZero() {
+	switch {
+	case natures[run.Engine].forgets > 0 && (r == nil || !r.Lost.IsZero() || r.state(now) == workload.Gone):
+		return fault.Newf("simulated engine: stop", fault.NotFound, "the server has no session of this name")
+	case r == nil || !r.alive(now):
 		return nil
 	}
 	if e.w.tracing {

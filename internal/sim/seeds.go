@@ -24,4 +24,10 @@ var Regressions = []Regression{
 	{500871, "illegal: the claim of a listed run could not be read, and the drain took that for the run's absence: its start was disproved, and it lived on (S2.4)"},
 	{407972, "late: a listing that lacked pages was taken for a look of the settled cadence, and the next came 5 minutes later (S3.5a)"},
 	{307882, "late, by the oracle: the same, of a run whose stop was carried out before the outage and its answer lost"},
+	{89, "late, by the model: a restarted server forgot the sessions that lived and went on to list one that was over (decisions/0014)"},
+	{486, "illegal: a server was restarted and accepted the stop of a session that it had forgotten; its absence was then taken for ours, and its driver lived on (S2.1)"},
+	{440, "illegal: a forgotten session had been idle, which was taken for Livy's own collecting of it; its driver lived on (S2.1)"},
+	{601, "illegal: what began since a restart was taken for a survivor of it (S2.1)"},
+	{1, "illegal: a session that was forgotten when it was two seconds old, and in no listing before, counted for nothing (S2.1)"},
+	{4686, "late: a stop that was accepted while listings failed was not noted, and its success was then taken for a restart (S2.1)"},
 }

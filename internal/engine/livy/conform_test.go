@@ -257,7 +257,7 @@ func (s *server) expectRestart(one, two workload.Run) {
 	s.until(three, sessionMax, workload.Idle, workload.Pending)
 	s.late = driverLife // by then their drivers have ended
 	for _, forgotten := range []workload.Run{one, two} {
-		if err := s.engine.Stop(s.Context(), forgotten); err != nil {
+		if err := s.engine.Stop(s.Context(), forgotten); !fault.Is(err, fault.NotFound) {
 			s.Errorf("ten minutes after the restart was seen stopping %s answers %v", forgotten.ID, err)
 		}
 		if o, err := s.engine.Describe(s.Context(), forgotten); err != nil || o.State != workload.Gone {

@@ -225,8 +225,8 @@ func (e *Engine) gone(run workload.Run, asked time.Time) workload.Observation {
 	return workload.Observation{Run: run, State: workload.Gone, At: asked}
 }
 
-// forgotten is the fault of a run that is not listed while that proves nothing;
-// nil where it does.
+// forgotten is the fault of a run that is not listed while that proves nothing, to
+// this process's knowledge; nil where it does.
 func (e *Engine) forgotten(op string, run workload.Run, asked time.Time) error {
 	until, stopped := e.memory.doubt(asked)
 	if until.IsZero() || slices.Contains(stopped, run.ID) {
@@ -266,7 +266,11 @@ func (e *Engine) Stop(ctx context.Context, run workload.Run) error {
 	case err != nil:
 		return err
 	case s == nil:
-		return e.forgotten(op, run, asked)
+		if err := e.forgotten(op, run, asked); err != nil {
+			return err
+		}
+		// Whether it ever knew it, only a process that saw it before can tell.
+		return fault.Newf(op, fault.NotFound, "the server has no session %s", run.ID)
 	case state(s.State).Over() && !s.remains(k):
 		return nil
 	}

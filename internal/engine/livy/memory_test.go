@@ -48,8 +48,8 @@ func TestS2_1ARestartIsNoEnd(t *testing.T) {
 		if o, err := b.engine.Describe(t.Context(), forgotten); err != nil || o.State != workload.Gone {
 			t.Errorf("ten minutes after the restart was seen %s is %+v, %v; want it gone", forgotten.ID, o, err)
 		}
-		if err := b.engine.Stop(t.Context(), forgotten); err != nil {
-			t.Errorf("then stopping %s answers %v", forgotten.ID, err)
+		if err := b.engine.Stop(t.Context(), forgotten); !fault.Is(err, fault.NotFound) {
+			t.Errorf("then stopping %s answers %v, want that there is none", forgotten.ID, err)
 		}
 	}
 	l := b.list()
