@@ -61,6 +61,11 @@ func (w *content) number(name string, n int64) { w.raw(name); w.b = strconv.Appe
 func (w *content) truth(name string, t bool)   { w.raw(name); w.b = strconv.AppendBool(w.b, t) }
 
 func (w *content) moment(name string, t time.Time) {
+	if t == (time.Time{}) { // most are
+		w.raw(name)
+		w.raw(`"0001-01-01T00:00:00Z"`)
+		return
+	}
 	if t.Year() >= 0 && t.Year() <= 9999 {
 		n := len(w.b)
 		w.raw(name)

@@ -31,7 +31,7 @@ type nature struct {
 	announce bool          // it puts state changes on the bus
 }
 
-var natures = map[workload.Engine]nature{
+var natures = map[workload.Engine]*nature{
 	workload.Livy:                {start: 40 * time.Second, grace: 30 * time.Second, blocks: 10 * time.Second, ends: workload.Gone, kept: 10 * time.Minute, forgets: 10 * time.Minute},
 	workload.EMRContainers:       {start: 60 * time.Second, grace: 60 * time.Second, ends: workload.Stopped, kept: 24 * time.Hour, tells: true, announce: true},
 	workload.SageMakerTraining:   {start: 3 * time.Minute, grace: 120 * time.Second, ends: workload.Stopped, kept: time.Hour, limits: true, tells: true, announce: true},
@@ -66,12 +66,13 @@ type Run struct {
 
 	visible time.Time
 	told    workload.State
+	nature  *nature // of its engine
 }
 
 // over is when the run is over, how, and whether by a stop request of ours; the
 // zero time while it lives.
 func (r *Run) over(now time.Time) (at time.Time, as workload.State, ours bool) {
-	n := natures[r.Engine]
+	n := r.nature
 	end := func(t time.Time, state workload.State, by bool) {
 		if !t.IsZero() && !t.After(now) && (at.IsZero() || t.Before(at)) {
 			at, as, ours = t, state, by
@@ -113,7 +114,7 @@ func (r *Run) state(now time.Time) workload.State {
 }
 
 func (r *Run) observe(now time.Time) workload.Observation {
-	n := natures[r.Engine]
+	n := r.nature
 	o := workload.Observation{Run: r.Run, Name: r.Name, State: r.state(now), At: now, Stamp: r.Stamp, User: r.Tag}
 	if at, _, _ := r.over(now); !at.IsZero() {
 		o.At = at
@@ -221,7 +222,7 @@ func (e *Engine) Add(run workload.Run, plan *Plan) *Run {
 		workload.SageMakerProcessing: "processing-job/job-%d", workload.SageMakerPipeline: "pipeline/churn/execution/x%d", workload.EMRNotebook: "ex-%06d",
 	}[run.Engine]
 	run.ID = fmt.Sprintf(run.ID, w.serial)
-	r := &Run{Run: run, Name: run.ID, Plan: plan, Created: now, Runs: now.Add(w.upTo(n.start)), visible: now.Add(w.upTo(20 * time.Second)), told: workload.Pending}
+	r := &Run{Run: run, Name: run.ID, Plan: plan, Created: now, Runs: now.Add(w.upTo(n.start)), visible: now.Add(w.upTo(20 * time.Second)), told: workload.Pending, nature: n}
 	r.Took = n.grace/5 + w.upTo(n.grace*4/5)
 	if plan != nil {
 		if plan.Work > 0 {
@@ -244,7 +245,7 @@ func (e *Engine) Add(run workload.Run, plan *Plan) *Run {
 
 // tell announces the run's state at a moment, if that is news.
 func (e *Engine) tell(r *Run, at time.Time) {
-	if at.IsZero() || !natures[r.Engine].announce {
+	if at.IsZero() || !r.nature.announce {
 		return
 	}
 	e.w.At(at, func() {
@@ -289,7 +290,7 @@ func (e *Engine) shows(r *Run, now time.Time) bool {
 	case as == workload.Gone:
 		return false
 	}
-	return now.Sub(at) < natures[r.Engine].kept
+	return now.Sub(at) < r.nature.kept
 }
 
 // Describe is List for one run.
@@ -327,7 +328,7 @@ func (e *Engine) Stop(_ context.Context, run workload.Run) error {
 	}
 	r.Asked = append(r.Asked, now)
 	e.end(r, now, false)
-	if b := natures[r.Engine].blocks; b > 0 {
+	if b := r.nature.blocks; b > 0 {
 		_ = e.w.sleep(min(b, r.Took))
 	}
 	return nil

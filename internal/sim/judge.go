@@ -225,7 +225,7 @@ func (w *World) judgeEnd(r *record, run *Run, claims []claim) {
 	}
 	confirmed, grace := s.End.Confirmed, w.forgetting(s, run)
 	if run != nil {
-		grace += natures[run.Engine].grace
+		grace += run.nature.grace
 		if !ours && run.Lost.IsZero() {
 			confirmed = over // it was over by itself, whenever we saw it
 		}
@@ -253,7 +253,7 @@ func (w *World) judgeEnd(r *record, run *Run, claims []claim) {
 // is seen or disproved").
 func (w *World) forgetting(s session.Session, run *Run) time.Duration {
 	if run != nil && !run.Lost.IsZero() {
-		return natures[run.Engine].forgets
+		return run.nature.forgets
 	}
 	for _, at := range w.engineOf(s.Run.Endpoint).blanks {
 		if s.RecordedAt.Before(at) && at.Before(s.End.Confirmed) {

@@ -283,7 +283,7 @@ func (w *World) Restart(endpoint string) {
 			r.Lost = now
 		}
 		if r.alive(now) && r.Killed.IsZero() {
-			r.Killed = now.Add(w.upTo(natures[r.Engine].forgets))
+			r.Killed = now.Add(w.upTo(r.nature.forgets))
 			w.struck["drivers that their server forgot"]++
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -29,7 +30,7 @@ type Clock struct {
 	now     time.Time
 	held    int
 	timers  timers
-	waiting map[*Signal]struct{}
+	waiting []*Signal
 	seq     uint64
 	closed  bool
 
@@ -42,7 +43,7 @@ type Clock struct {
 
 // New gives a clock that shows start and moves as fast as it can.
 func New(start time.Time) *Clock {
-	c := &Clock{now: start, waiting: map[*Signal]struct{}{}}
+	c := &Clock{now: start}
 	c.changed = sync.NewCond(&c.mu)
 	return c
 }
@@ -148,6 +149,7 @@ type Signal struct {
 	c       *Clock
 	fired   bool
 	waiting chan struct{}
+	place   int    // among those that are waited for
 	chain   *chain // that waits, on a serial clock
 	timer   timer
 }
@@ -175,7 +177,10 @@ func (s *Signal) wake() {
 	if s.waiting == nil && s.chain == nil {
 		return
 	}
-	delete(s.c.waiting, s)
+	last := len(s.c.waiting) - 1
+	moved := s.c.waiting[last]
+	s.c.waiting[s.place], moved.place = moved, s.place
+	s.c.waiting[last], s.c.waiting = nil, s.c.waiting[:last]
 	if s.timer.index != unset {
 		heap.Remove(&s.c.timers, s.timer.index)
 	}
@@ -205,7 +210,7 @@ func (s *Signal) Wait(d time.Duration) (fired bool, err error) {
 		c.mu.Unlock()
 		return fired, nil
 	}
-	c.waiting[s] = struct{}{}
+	s.place, c.waiting = len(c.waiting), append(c.waiting, s)
 	if d > 0 {
 		c.seq++
 		s.timer.at, s.timer.seq = c.now.Add(d), c.seq
@@ -333,7 +338,7 @@ func (c *Clock) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	for s := range c.waiting {
+	for _, s := range slices.Clone(c.waiting) {
 		s.wake()
 	}
 	c.changed.Broadcast()
