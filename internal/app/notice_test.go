@@ -179,7 +179,7 @@ type endless struct {
 }
 
 func (e *endless) List(context.Context, string) (app.Page, error) {
-	p := app.Page{Next: "more", Fresh: true}
+	p := app.Page{Next: "more"}
 	for range 500 {
 		e.read++
 		at := e.now.Add(-time.Duration(e.read) * time.Second)
