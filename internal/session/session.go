@@ -239,7 +239,7 @@ func (s Session) Seen(eventID string) bool {
 func (s *Session) same(o *Session) bool {
 	return s.ID == o.ID && s.Version == o.Version && s.User == o.User && s.Run == o.Run && s.Status == o.Status && s.Mode == o.Mode &&
 		s.Origin == o.Origin && s.Previous == o.Previous && s.OpenedAt == o.OpenedAt && s.RecordedAt == o.RecordedAt &&
-		s.Policy == o.Policy && s.Facts == o.Facts && s.Interactive == o.Interactive && slices.Equal(s.Why, o.Why) &&
+		s.Policy == o.Policy && s.Facts == o.Facts && s.Interactive == o.Interactive && s.Reach == o.Reach && slices.Equal(s.Why, o.Why) &&
 		s.Own == o.Own && s.Deadline == o.Deadline && s.DeadlineSource == o.DeadlineSource && s.Extended == o.Extended &&
 		s.RunningSince == o.RunningSince && s.Activity == o.Activity &&
 		s.UserStatusAt == o.UserStatusAt && s.UserEnabledAt == o.UserEnabledAt && s.InteractiveGone == o.InteractiveGone && s.TokenAt == o.TokenAt &&
