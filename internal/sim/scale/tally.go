@@ -42,7 +42,6 @@ type tally struct {
 	sums       figures
 	partitions map[[2]string][2]float64 // index and partition: units read and written
 	sizes      map[string]int           // the largest item, by the class of its partition
-	now        *invocation
 }
 
 // invocation is one of a function.
