@@ -246,7 +246,7 @@ func TestMembersRoles(t *testing.T) {
 			}
 		}
 	}
-	if made != 8+7+5 {
+	if made != 9+8+6 {
 		t.Errorf("%d roles were looked at", made)
 	}
 	if y := all[regionMember]; len(y.of(t, "AWS::IAM::Role")) != 1 {
