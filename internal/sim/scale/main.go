@@ -40,7 +40,7 @@ func main() {
 	fmt.Printf("machine cores=%d os=%s arch=%s go=%s\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	perItem := decoding()
 	fmt.Printf("decoding us_per_item=%.0f at_256_mib_us=%.0f\n", float64(perItem.Nanoseconds())/1e3, float64(perItem.Nanoseconds())/1e3/share)
-	if err := report(os.Stdout, size{64, 100}, size{64, 200}, perItem); err != nil {
+	if err := report(os.Stdout, size{64, 100, 0}, size{64, 200, 0}, perItem); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -48,7 +48,7 @@ func main() {
 
 // decoding measures what reading one session of a batch of a hundred takes a processor.
 func decoding() time.Duration {
-	w := newWorld(size{4, 100}, 100, 0, nil)
+	w := newWorld(size{4, 100, 0}, 100, 0, nil)
 	w.open(100, w.spread)
 	var ids []string
 	page, err := w.Store.List(context.Background(), "")
@@ -137,7 +137,7 @@ func hot(n size, perItem time.Duration, planted plant) figures {
 // replay has sign-outs recorded at the whole rate, none of which arrives, and says how
 // far CloudTrail's replay is behind after an hour.
 func replay(perHour int) (behind time.Duration, taken int) {
-	w := newWorld(size{2, 100}, 1, 0, nil)
+	w := newWorld(size{2, 100, 0}, 1, 0, nil)
 	w.open(perUser, w.spread)
 	w.start()
 	w.Play(10 * time.Minute)
@@ -173,7 +173,7 @@ func report(out io.Writer, small, large size, perItem time.Duration) error {
 // judge prints what two sizes say of the whole.
 func judge(out io.Writer, small, large size, a, b measured) error {
 	n1, n2 := float64(small.sessions()), float64(large.sessions())
-	for _, n := range []size{small, large, {small.endpoints, fullSessions / small.endpoints}} {
+	for _, n := range []size{small, large, {small.endpoints, fullSessions / small.endpoints, 0}} {
 		fmt.Fprintf(out, "size sessions=%d users=%d endpoints=%d sign_outs_per_h=%d runs_on_one=%d\n", n.sessions(), n.sessions()/perUser, n.endpoints, n.signOuts(), n.runs())
 	}
 	whole := measured{}

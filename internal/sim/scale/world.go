@@ -55,12 +55,13 @@ type world struct {
 type size struct {
 	endpoints   int
 	perEndpoint int // sessions; in hundreds, so that pages are as full at each size
+	crowd       int // how many times as many sign out as do of the whole; 0: as many
 }
 
 func (s size) sessions() int { return s.endpoints * s.perEndpoint }
 
 // signOuts are those of an hour, runs those of the one full endpoint.
-func (s size) signOuts() int { return s.sessions() * fullSignOuts / fullSessions }
+func (s size) signOuts() int { return s.sessions() * fullSignOuts / fullSessions * max(1, s.crowd) }
 func (s size) runs() int     { return s.sessions() * fullRuns / fullSessions }
 
 // plant is a defect that a test plants: an app with one call more.
