@@ -6,15 +6,17 @@ import (
 	"time"
 
 	"nightshift/internal/cadence"
+	"nightshift/internal/fault"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
 
 // listed is a listing and since when its server is taken to have been restarted;
-// zero: it is not.
+// zero: it is not. Where it was restarted again in that time, drivers of before the
+// first restart end sooner: those of sessions that are older than Over, if it is set.
 type listed struct {
 	workload.Listing
-	Doubt time.Time
+	Doubt, Over time.Time
 }
 
 // list lists an endpoint. Where its server seems to have been restarted and to
@@ -32,6 +34,9 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	}
 	l, err := listed{}, error(nil)
 	if l.Listing, err = engine.List(ctx, endpoint); err != nil {
+		if fault.Is(err, fault.Throttled) {
+			return l, err // it is there
+		}
 		_, failed := a.silent(ctx, endpoint, true)
 		return l, errors.Join(err, failed)
 	}
@@ -43,14 +48,15 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	if err != nil {
 		return l, err
 	}
-	if l.Doubt, err = a.doubt(ctx, endpoint, forgotten(sessions, l.Listing, e.LastListed, a.Now(), silent)); err != nil {
+	now := a.Now()
+	first, last, err := a.doubt(ctx, endpoint, forgotten(sessions, l.Listing, e.LastListed, now, silent))
+	if err != nil || last.IsZero() {
 		return l, err
 	}
-	if !l.Doubt.IsZero() && a.Now().Sub(l.Doubt) < forgets {
-		l.Complete = false
-		return l, nil
+	l.Doubt, l.Complete = last, false
+	if now.Sub(first) >= forgets {
+		l.Over = e.LastListed // in doubt it stays what it was before the first
 	}
-	l.Doubt = time.Time{}
 	return l, nil
 }
 
@@ -68,17 +74,27 @@ func renamed(sessions []session.Session, runs []workload.Observation) {
 	}
 }
 
-// doubt answers since when the endpoint's server is taken to have been restarted:
-// since now, where sessions are forgotten that are newer than the last doubt.
-func (a *App) doubt(ctx context.Context, endpoint string, newest time.Time) (time.Time, error) {
-	mark := "forgot/" + endpoint
-	since, err := a.Store.Mark(ctx, mark)
-	if err != nil || !newest.After(since) {
-		return since, err
+// doubt answers since when the endpoint's server is taken to have been restarted, for
+// the first time and for the last; zero: its drivers of before have ended. It is
+// restarted now where sessions are forgotten that are newer than the last doubt.
+func (a *App) doubt(ctx context.Context, endpoint string, newest time.Time) (first, last time.Time, err error) {
+	begun, again, now, forgets := "forgot-first/"+endpoint, "forgot/"+endpoint, a.Now(), a.settings(endpoint).Forgets
+	if last, err = a.Store.Mark(ctx, again); err != nil {
+		return first, last, err
+	}
+	anew := newest.After(last)
+	if now.Sub(last) < forgets {
+		if first, err = a.Store.Mark(ctx, begun); last.Sub(first) >= forgets {
+			first = last // of another time, or none
+		}
+	} else if first, last = now, (time.Time{}); anew {
+		err = a.Store.SetMark(ctx, begun, now)
+	}
+	if err != nil || !anew {
+		return first, last, err
 	}
 	a.Log.Warn("server restarted", "endpoint", endpoint, "reason", "it knows none of the runs of its last listing")
-	since = a.Now()
-	return since, a.Store.SetMark(ctx, mark, since)
+	return first, now, a.Store.SetMark(ctx, again, now)
 }
 
 // silent notes whether the endpoint answered, and answers whether it failed to
@@ -133,7 +149,8 @@ func forgotten(sessions []session.Session, l workload.Listing, last, now time.Ti
 }
 
 // proves says whether a session's absence from the listing counts: in a complete
-// one, and in doubt where its stop was accepted by a server that knew it.
+// one, and in doubt where its stop was accepted by a server that knew it, or where it
+// was forgotten by an earlier restart.
 func (l listed) proves(s session.Session) bool {
-	return l.Complete || !l.Doubt.IsZero() && !s.End.Asked.IsZero()
+	return l.Complete || !l.Doubt.IsZero() && (!s.End.Asked.IsZero() || latestOf(s.RecordedAt, s.StartAskedAt).Before(l.Over))
 }

@@ -172,3 +172,28 @@ func TestS2_1WhatBeganSinceDisprovesNothing(t *testing.T) {
 		t.Errorf("the session that began since is %s %s", got.Status, got.End.Cause)
 	}
 }
+
+// TestS2_1RestartedAgain: a server that is restarted again while it is in doubt keeps
+// nobody waiting whose driver cannot live on.
+func TestS2_1RestartedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := w.start("ana", notebook)
+	w.pass(20 * time.Minute)
+	w.engine.forget = map[workload.Ref]bool{old.Run.Ref(): true}
+	w.say(w.fact(session.UserDisabled, "ana", "f-1"))
+	w.pass(time.Minute)
+	young := w.start("bo", notebook)
+	w.pass(5 * time.Minute)
+	w.engine.forget[young.Run.Ref()] = true
+	w.say(w.fact(session.UserDisabled, "bo", "f-2"))
+	w.pass(3 * time.Minute)
+	w.must(old.ID, session.Ending, session.CauseUserDisabled)
+	w.pass(2 * time.Minute)
+	if ended := w.must(old.ID, session.Ended, session.CauseUserDisabled); ended.End.Confirmed.Sub(ended.End.Known) < 10*time.Minute {
+		t.Errorf("S2.1 it is called stopped after %s", ended.End.Confirmed.Sub(ended.End.Known))
+	}
+	w.must(young.ID, session.Ending, session.CauseUserDisabled)
+	w.pass(6 * time.Minute)
+	w.must(young.ID, session.Ended, session.CauseUserDisabled)
+}
