@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +163,10 @@ func TestWhatIsNotedStays(t *testing.T) {
 	}{
 		{"S2.4 the newest try to start", openAs(t, notStarted), Event{Kind: StartAsked, At: after(time.Minute)}, Event{Kind: StartAsked, At: after(time.Second)},
 			func(s Session) string { return s.StartAskedAt.String() }, after(time.Minute).String()},
+		{"S2.12 whoever waits for a run that is there starts none", openAs(t, nil), Event{Kind: WaiterRegistered, At: after(time.Minute), Token: "t-1"},
+			Event{Kind: WaiterRegistered, At: after(2 * time.Minute), Token: "t-2"}, func(s Session) string { return s.StartAskedAt.String() }, time.Time{}.String()},
+		{"S2.12 nor for one that must end", apply(openAs(t, notStarted), Event{Kind: StartAsked, At: after(time.Minute)}).Next, Event{Kind: StopRequested, At: after(2 * time.Minute), By: "u-ana"},
+			Event{Kind: WaiterRegistered, At: after(3 * time.Minute), Token: "t-1"}, func(s Session) string { return s.StartAskedAt.String() + string(s.Status) }, after(time.Minute).String() + string(Ending)},
 		{"the first refusal", ending, Event{Kind: StopRefused, At: after(2 * time.Minute)}, Event{Kind: StopRefused, At: after(3 * time.Minute)},
 			func(s Session) string { return s.End.Refused.String() }, after(2 * time.Minute).String()},
 		{"S2.9 what keeps it from stopping", ending, Event{Kind: StopStuck, At: after(2 * time.Minute), Detail: "step approve"}, Event{Kind: StopStuck, At: after(3 * time.Minute)},
@@ -236,6 +241,20 @@ func TestS4_6ANoticeIsNotLostToASighting(t *testing.T) {
 	now := s.Deadline.Add(-time.Minute)
 	if d := Decide(s, seen(workload.Running, now), policyOn(), now); d.Next.Noticed != before {
 		t.Errorf("the notices up to %s count as given; before it was %s", d.Next.Noticed, before)
+	}
+}
+
+// A run of unknown mode that may have begun after its user had left is told of as an
+// interactive one is; a background run may go on (S1.10, S2.4).
+func TestS2_4WhoseStartIsUnknown(t *testing.T) {
+	for mode, change := range map[Mode]func(*Opening){
+		ModeUnknown: func(o *Opening) { o.Facts.ReleaseLabel = "emr-7.12.0.1" }, Interactive: interactiveOpening, Background: func(*Opening) {},
+	} {
+		d := Open(opening(both(change, func(o *Opening) { o.Left = after(-time.Hour) })), policyOn(), UserFacts{}, opened)
+		told := slices.ContainsFunc(d.Effects, func(e Effect) bool { return e.Kind == Alert && e.Reason == "start-unknown" })
+		if d.Next.Mode != mode || d.Next.Status != Active || told != (mode != Background) {
+			t.Errorf("%s: its mode is %s, it is %s, told of %t", mode, d.Next.Mode, d.Next.Status, told)
+		}
 	}
 }
 
