@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -189,7 +190,12 @@ func (s suite) ask(binary string, number int, limit time.Duration) ([]byte, erro
 	cmd := exec.CommandContext(ctx, binary, append([]string{"-test.failfast", "-test.timeout", limit.String()}, s.args...)...)
 	cmd.Dir = s.pkg // where go test would run it
 	cmd.Env = append(append(os.Environ(), s.env...), fmt.Sprintf("%s=%d", variable, number))
-	return cmd.CombinedOutput()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.CombinedOutput()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // the engine, which tests that panic leave behind; mostly there is none
+	}
+	return out, err
 }
 
 func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }
