@@ -23,7 +23,7 @@ type operation struct {
 }
 
 // operations are all operations; %s is a session of u-ana's, %e one that has
-// ended.
+// ended, %k a kind of events that is not recognised.
 func operations() []operation {
 	return []operation{
 		{"GET", "/api/openapi.json", "", 200, false, false},
@@ -47,6 +47,8 @@ func operations() []operation {
 		{"GET", "/api/endpoints", "", 200, true, true},
 		{"GET", "/api/costs", "", 200, false, true},
 		{"GET", "/api/proof", "", 200, true, true},
+		{"GET", "/api/samples", "", 200, true, true},
+		{"GET", "/api/samples/%k", "", 200, true, true},
 		{"GET", "/api/parked", "", 200, true, true},
 		{"GET", "/api/parked/p-1", "", 200, true, true},
 		{"POST", "/api/parked/p-1/replay", `{"why":"the portal was mended"}`, 200, true, true},
@@ -66,10 +68,24 @@ func stage(t *testing.T) (*world, func(operation) operation) {
 	w.now = w.now.Add(time.Hour)
 	w.wants(202, admin, "POST", "/api/revocations", `{"target":{"user":"u-ben"}}`, HeaderKey, "revocation-1")
 	w.parks("p-1", signedOut)
+	kind := w.samples("sso.amazonaws.com/NewEvent")
 	return w, func(o operation) operation {
-		o.path, o.body = strings.NewReplacer("%s", id, "%e", ended).Replace(o.path), strings.ReplaceAll(o.body, "%s", id)
+		o.path, o.body = strings.NewReplacer("%s", id, "%e", ended, "%k", kind).Replace(o.path), strings.ReplaceAll(o.body, "%s", id)
 		return o
 	}
+}
+
+// samples has an event of a kind that is not recognised, and answers the kind's id.
+func (w *world) samples(kind string) string {
+	w.t.Helper()
+	if err := w.app.Handle(w.t.Context(), app.Unrecognised{Kind: kind, Body: []byte("{}"), At: w.now}); err != nil {
+		w.t.Fatal(err)
+	}
+	all, _, err := w.app.Samples(w.t.Context(), app.Actor{Name: "u-root", Admin: true}, "")
+	if err != nil || len(all) != 1 {
+		w.t.Fatalf("the samples are %+v, %v", all, err)
+	}
+	return all[0].ID
 }
 
 // TestRoles: each operation, called by an administrator, by the session's own
