@@ -37,19 +37,26 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 		if fault.Is(err, fault.Throttled) {
 			return l, err // it is there
 		}
-		_, failed := a.silent(ctx, endpoint, true)
-		return l, errors.Join(err, failed)
+		silent, unread := a.silent(ctx, endpoint)
+		if unread == nil && !silent {
+			unread = a.Store.SetMark(ctx, markDown+endpoint, a.Now())
+		}
+		return l, errors.Join(err, unread)
 	}
 	renamed(sessions, l.Runs)
 	if !l.Complete {
 		return l, nil
 	}
-	silent, err := a.silent(ctx, endpoint, false)
+	silent, err := a.silent(ctx, endpoint)
 	if err != nil {
 		return l, err
 	}
 	now := a.Now()
-	first, last, err := a.doubt(ctx, endpoint, forgotten(sessions, l.Listing, e.LastListed, now, silent))
+	newest, young := forgotten(sessions, l.Listing, e.LastListed, now, silent)
+	first, last, err := a.doubt(ctx, endpoint, newest)
+	if err == nil && silent && !young { // not before the doubt is noted: it would be told no more
+		err = a.Store.SetMark(ctx, markUp+endpoint, now)
+	}
 	if err != nil || last.IsZero() {
 		return l, err
 	}
@@ -97,36 +104,33 @@ func (a *App) doubt(ctx context.Context, endpoint string, newest time.Time) (fir
 	return first, now, a.Store.SetMark(ctx, again, now)
 }
 
-// silent notes whether the endpoint answered, and answers whether it failed to
-// since its last complete listing. Only a change is written.
-func (a *App) silent(ctx context.Context, endpoint string, failed bool) (bool, error) {
-	down, up := "silent/"+endpoint, "answered/"+endpoint
-	since, err := a.Store.Mark(ctx, down)
+// markDown begins the name of the moment at which an endpoint's listing first failed,
+// markUp that of its next complete listing.
+const (
+	markDown = "silent/"
+	markUp   = "answered/"
+)
+
+// silent says whether the endpoint has failed to answer since its last complete
+// listing.
+func (a *App) silent(ctx context.Context, endpoint string) (bool, error) {
+	since, err := a.Store.Mark(ctx, markDown+endpoint)
 	if err != nil {
 		return false, err
 	}
-	last, err := a.Store.Mark(ctx, up)
-	if err != nil {
-		return false, err
-	}
-	was := since.After(last)
-	switch {
-	case failed && !was:
-		err = a.Store.SetMark(ctx, down, a.Now())
-	case !failed && was:
-		err = a.Store.SetMark(ctx, up, a.Now())
-	}
-	return was, err
+	last, err := a.Store.Mark(ctx, markUp+endpoint)
+	return since.After(last), err
 }
 
 // forgotten answers when the newest of the forgotten sessions was recorded or started, zero
 // where none was: all of those that were there, in the last complete listing or by
-// the answer to their start, are missing from this one, and at least one of them not
-// by our stop. That it was idle explains nothing: Livy ends such a session, and
-// forgets it in a restart, alike. One that we asked to stop, and whose answer was an
-// error, may have been stopped all the same; it counts only where the server was
-// silent in between, as it is in a restart.
-func forgotten(sessions []session.Session, l workload.Listing, last, now time.Time, silent bool) (newest time.Time) {
+// the answer to their start, are missing from this one, and at least one of them for
+// no known reason. Reasons are our stop and, where the server was not silent in
+// between, as it is in a restart, two more: that it was idle, for Livy collects such
+// sessions, which do nothing; and that we asked it to stop and the answer was an error,
+// for it may have been stopped all the same. young: one is missing that was in no
+// listing yet, and of which nothing can be said so soon.
+func forgotten(sessions []session.Session, l workload.Listing, last, now time.Time, silent bool) (newest time.Time, young bool) {
 	there := make(map[workload.Ref]bool, len(l.Runs))
 	for i := range l.Runs {
 		there[l.Runs[i].Run.Ref()] = true
@@ -134,18 +138,23 @@ func forgotten(sessions []session.Session, l workload.Listing, last, now time.Ti
 	for i := range sessions {
 		s := &sessions[i]
 		at, shown := latestOf(s.RecordedAt, s.StartAskedAt), there[s.Run.Ref()]
-		switch {
-		case s.Run.ID == "" || !at.Before(last) && (shown || now.Sub(at) < cadence.MinimumAge):
-			continue // it was not in the last listing: it may be of another server process, or too young for this one
+		switch newborn := !at.Before(last); {
+		case s.Run.ID == "" || newborn && shown: // it may be of another server process
+			continue
 		case shown:
-			return time.Time{}
+			return time.Time{}, false
+		case newborn && now.Sub(at) < cadence.MinimumAge:
+			young = true
+			continue
 		}
-		stopped := s.Status == session.Ending && (!s.End.Asked.IsZero() || !silent && !s.End.Refused.IsZero())
-		if !stopped && at.After(newest) {
+		idle := !s.Activity.At.IsZero() && !s.Activity.Busy
+		stopped := s.Status == session.Ending && !s.End.Asked.IsZero()
+		perhaps := s.Status == session.Ending && !s.End.Refused.IsZero()
+		if !stopped && (silent || !idle && !perhaps) && at.After(newest) {
 			newest = at
 		}
 	}
-	return newest
+	return newest, young
 }
 
 // proves says whether a session's absence from the listing counts: in a complete

@@ -14,6 +14,13 @@ import (
 // Whichever process lists it next must not take that for their end.
 func TestS2_1RestartedServerProvesNothing(t *testing.T) {
 	t.Parallel()
+	idle := func(w *world, a, b session.Session) {
+		for _, s := range []session.Session{a, b} {
+			if _, err := w.app.Apply(t.Context(), s.ID, session.Event{Kind: session.IdleSince, At: w.now, Since: w.now}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	for _, c := range []struct {
 		name   string
 		before func(w *world, a, b session.Session)
@@ -23,12 +30,11 @@ func TestS2_1RestartedServerProvesNothing(t *testing.T) {
 		{name: "all are forgotten", forgot: "ab"},
 		{name: "one survives: it was not restarted", forgot: "a", soon: "a"},
 		{name: "what began since survives nothing", forgot: "ab", before: func(w *world, _, _ session.Session) { w.after(2*time.Second, func() { w.start("cem", notebook) }) }},
-		{name: "all were idle: Livy may have collected them, or forgotten", forgot: "ab", before: func(w *world, a, b session.Session) {
-			for _, s := range []session.Session{a, b} {
-				if _, err := w.app.Apply(t.Context(), s.ID, session.Event{Kind: session.IdleSince, At: w.now, Since: w.now}); err != nil {
-					t.Fatal(err)
-				}
-			}
+		{name: "all were idle: Livy collects those itself", forgot: "ab", soon: "ab", before: idle},
+		{name: "all were idle, and the server was silent", forgot: "ab", before: func(w *world, a, b session.Session) {
+			idle(w, a, b)
+			w.engine.onList = func(string) error { return fault.New("list", fault.Unknown, errDown) }
+			w.after(6*time.Minute, func() { w.engine.onList = nil })
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

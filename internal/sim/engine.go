@@ -92,6 +92,12 @@ func (r *Run) over(now time.Time) (at time.Time, as workload.State, ours bool) {
 	return at, as, ours
 }
 
+// idleWhenLost: its server forgot it while it did nothing. Livy ends such sessions
+// itself, and nobody can tell the one from the other (decisions/0014).
+func (r *Run) idleWhenLost() bool {
+	return !r.Lost.IsZero() && !r.Quiet.IsZero() && !r.Lost.Before(r.Quiet)
+}
+
 func (r *Run) alive(now time.Time) bool {
 	at, _, _ := r.over(now)
 	return at.IsZero()

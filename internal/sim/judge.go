@@ -206,7 +206,7 @@ func (w *World) judgeEnd(r *record, run *Run, claims []claim) {
 		over, _, ours = run.over(now)
 	}
 	switch {
-	case s.Status == session.Ended && run != nil && (over.IsZero() || over.After(s.End.Confirmed.Add(w.blur()))):
+	case s.Status == session.Ended && run != nil && !run.idleWhenLost() && (over.IsZero() || over.After(s.End.Confirmed.Add(w.blur()))):
 		w.violate("illegal", "session %s is ENDED, cause %s, and its run %s was not over then (S2.1)", s.ID, s.End.Cause, run.ID)
 	case s.Origin == session.Zombie:
 	case s.Status != session.Active && len(claims) == 0 && run != nil && over.IsZero():

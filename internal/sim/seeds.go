@@ -31,4 +31,5 @@ var Regressions = []Regression{
 	{1, "illegal: a session that was forgotten when it was two seconds old, and in no listing before, counted for nothing (S2.1)"},
 	{4686, "late: a stop that was accepted while listings failed was not noted, and its success was then taken for a restart (S2.1)"},
 	{8681, "late: throttled listings were taken for a server's silence, and what it forgot a second time kept those waiting that it had forgotten before: 20 minutes (S2.1)"},
+	{4201, "illegal: whoever noted that a restarted server answered again died before he noted that it had forgotten its sessions (S2.1)"},
 }
