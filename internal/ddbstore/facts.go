@@ -18,7 +18,7 @@ import (
 // Claimed implements app.Store.
 func (s *Store) Claimed(ctx context.Context, run workload.Ref) (string, error) {
 	const op = "ddbstore: read claim"
-	if err := checkRef(op, run); err != nil {
+	if err := app.CheckRef(op, run); err != nil {
 		return "", err
 	}
 	it, err := s.get(ctx, op, claimOf(run))
@@ -35,13 +35,13 @@ func (s *Store) Claimed(ctx context.Context, run workload.Ref) (string, error) {
 // that a repetition is harmless.
 func (s *Store) Reclaim(ctx context.Context, run workload.Ref, from, to string) error {
 	const op = "ddbstore: move claim"
-	if err := checkRef(op, run); err != nil {
+	if err := app.CheckRef(op, run); err != nil {
 		return err
 	}
-	if err := checkID(op, "from", from); err != nil {
+	if err := app.CheckID(op, "from", from); err != nil {
 		return err
 	}
-	if err := checkID(op, "to", to); err != nil {
+	if err := app.CheckID(op, "to", to); err != nil {
 		return err
 	}
 	err := s.write(ctx, func() error {
@@ -88,7 +88,7 @@ func versioned(op string, version int64, err error) error {
 // User implements app.Store.
 func (s *Store) User(ctx context.Context, user string) (session.UserFacts, error) {
 	const op = "ddbstore: read user"
-	if err := checkID(op, "user", user); err != nil {
+	if err := app.CheckID(op, "user", user); err != nil {
 		return session.UserFacts{}, err
 	}
 	it, err := s.get(ctx, op, factsOf(user))
@@ -110,7 +110,7 @@ func decodeUser(op string, it item) (session.UserFacts, error) {
 // PutUser implements app.Store.
 func (s *Store) PutUser(ctx context.Context, u session.UserFacts) error {
 	const op = "ddbstore: write user"
-	if err := checkID(op, "user", u.User); err != nil {
+	if err := app.CheckID(op, "user", u.User); err != nil {
 		return err
 	}
 	a := factsOf(u.User)
@@ -131,7 +131,7 @@ func (s *Store) PutUser(ctx context.Context, u session.UserFacts) error {
 // Endpoint implements app.Store.
 func (s *Store) Endpoint(ctx context.Context, id string) (app.Endpoint, error) {
 	const op = "ddbstore: read endpoint"
-	if err := checkID(op, "endpoint", id); err != nil {
+	if err := app.CheckID(op, "endpoint", id); err != nil {
 		return app.Endpoint{}, err
 	}
 	it, err := s.get(ctx, op, endpointOf(id))
@@ -154,7 +154,7 @@ func decodeEndpoint(op string, it item) (app.Endpoint, error) {
 // not lost.
 func (s *Store) PutEndpoint(ctx context.Context, e app.Endpoint) error {
 	const op = "ddbstore: write endpoint"
-	if err := checkID(op, "endpoint", e.ID); err != nil {
+	if err := app.CheckID(op, "endpoint", e.ID); err != nil {
 		return err
 	}
 	if e.Version < 1 {
@@ -196,7 +196,7 @@ func (s *Store) PutEndpoint(ctx context.Context, e app.Endpoint) error {
 // Wake implements app.Store.
 func (s *Store) Wake(ctx context.Context, id string) error {
 	const op = "ddbstore: wake endpoint"
-	if err := checkID(op, "endpoint", id); err != nil {
+	if err := app.CheckID(op, "endpoint", id); err != nil {
 		return err
 	}
 	err := s.write(ctx, func() error {
@@ -253,7 +253,7 @@ func expiry(at time.Time) types.AttributeValue {
 // answers that the event was there.
 func (s *Store) Park(ctx context.Context, p app.Parked) (bool, error) {
 	const op = "ddbstore: park event"
-	if err := checkID(op, "event id", p.ID); err != nil {
+	if err := app.CheckID(op, "event id", p.ID); err != nil {
 		return false, err
 	}
 	a := parkedOf(p.ID)
@@ -288,7 +288,7 @@ func decodeParked(op string, it item) (app.Parked, error) {
 // whose answer was lost counts twice: the number is for people.
 func (s *Store) Sample(ctx context.Context, kind string, body []byte, at time.Time) (int64, error) {
 	const op = "ddbstore: sample event"
-	if err := checkID(op, "kind", kind); err != nil {
+	if err := app.CheckID(op, "kind", kind); err != nil {
 		return 0, err
 	}
 	listed := schema.GSI1
@@ -325,7 +325,7 @@ func decodeSample(op string, it item) (app.Sampled, error) {
 // SampleBody is the first body kept of a kind of event; NotFound where none is.
 func (s *Store) SampleBody(ctx context.Context, kind string) ([]byte, error) {
 	const op = "ddbstore: read sample"
-	if err := checkID(op, "kind", kind); err != nil {
+	if err := app.CheckID(op, "kind", kind); err != nil {
 		return nil, err
 	}
 	it, err := s.get(ctx, op, sampleOf(kind))
@@ -341,7 +341,7 @@ func (s *Store) SampleBody(ctx context.Context, kind string) ([]byte, error) {
 // Mark implements app.Store.
 func (s *Store) Mark(ctx context.Context, name string) (time.Time, error) {
 	const op = "ddbstore: read mark"
-	if err := checkID(op, "name", name); err != nil {
+	if err := app.CheckID(op, "name", name); err != nil {
 		return time.Time{}, err
 	}
 	it, err := s.get(ctx, op, markOf(name))
@@ -361,7 +361,7 @@ func (s *Store) Mark(ctx context.Context, name string) (time.Time, error) {
 // SetMark implements app.Store.
 func (s *Store) SetMark(ctx context.Context, name string, at time.Time) error {
 	const op = "ddbstore: set mark"
-	if err := checkID(op, "name", name); err != nil {
+	if err := app.CheckID(op, "name", name); err != nil {
 		return err
 	}
 	err := s.write(ctx, func() error {

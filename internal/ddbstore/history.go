@@ -16,7 +16,7 @@ import (
 // History implements app.Store; limit below 1 or above historyMax is historyMax.
 func (s *Store) History(ctx context.Context, id string, after int64, limit int) ([]app.Entry, bool, error) {
 	const op = "ddbstore: read history"
-	if err := checkID(op, "session id", id); err != nil {
+	if err := app.CheckID(op, "session id", id); err != nil {
 		return nil, false, err
 	}
 	if limit < 1 || limit > historyMax {
@@ -150,7 +150,7 @@ func (h *read) settle(r record) {
 // Finish implements app.Store.
 func (s *Store) Finish(ctx context.Context, id string, version int64) error {
 	const op = "ddbstore: finish entry"
-	if err := checkID(op, "session id", id); err != nil {
+	if err := app.CheckID(op, "session id", id); err != nil {
 		return err
 	}
 	r, guessed := s.lately.take(id)

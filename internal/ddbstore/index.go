@@ -1,6 +1,7 @@
 package ddbstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -128,27 +129,19 @@ func (s *Store) find(ctx context.Context, l list, from string) ([]address, strin
 // ask reads one more than a page of one partition, which tells whether there is
 // more. Keys are small: DynamoDB's 1 MB per answer holds many pages.
 func (s *Store) ask(ctx context.Context, l list, partition, last string) ([]hit, error) {
-	condition, values := "#p = :p AND #s BETWEEN :low AND :high", item{":p": text(partition), ":low": text(lowest), ":high": text(highest)}
-	if !l.newest {
-		values[":low"] = text(max(lowest, l.since))
-	}
-	switch {
-	case l.newest && last != "":
-		condition = "#p = :p AND #s < :high"
-		values = item{":p": text(partition), ":high": text(last)}
-	case !l.newest && last != "":
-		values[":low"] = text(max(l.since, last+" ")) // the next key possible: none is another one's beginning
-	}
-	if l.until != "" {
-		values[":high"] = text(l.until)
-		if l.since > l.until || last != "" && last+" " > l.until {
-			return nil, nil // DynamoDB refuses bounds in the wrong order
-		}
+	// No sort key is another one's beginning, so that a space behind the last makes
+	// the next one possible.
+	low, high := max(lowest, l.since, last+" "), cmp.Or(l.until, highest)
+	key, values := "#p = :p AND #s BETWEEN :low AND :high", item{":p": text(partition), ":low": text(low), ":high": text(high)}
+	if l.newest {
+		key, values = "#p = :p AND #s < :high", item{":p": text(partition), ":high": text(cmp.Or(last, highest))}
+	} else if low > high {
+		return nil, nil // DynamoDB refuses bounds in the wrong order
 	}
 	out, err := s.api.Query(ctx, &dynamodb.QueryInput{
 		TableName:                 &s.table,
 		IndexName:                 aws.String(l.index.Name),
-		KeyConditionExpression:    &condition,
+		KeyConditionExpression:    &key,
 		ExpressionAttributeNames:  map[string]string{"#p": l.index.PartitionKey.Name, "#s": l.index.SortKey.Name},
 		ExpressionAttributeValues: values,
 		ScanIndexForward:          aws.Bool(!l.newest),
@@ -199,7 +192,7 @@ func all[T any](T) bool { return true }
 // OfUser implements app.Store: oldest first.
 func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error) {
 	const op = "ddbstore: list sessions of user"
-	if err := checkID(op, "user", user); err != nil {
+	if err := app.CheckID(op, "user", user); err != nil {
 		return app.Page{}, err
 	}
 	l := list{op: op, name: "user", index: schema.GSI1, partitions: []string{pkUser + part(user)}, size: pageSize}
@@ -210,7 +203,7 @@ func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error)
 // OfEndpoint implements app.Store: oldest first.
 func (s *Store) OfEndpoint(ctx context.Context, endpoint, from string) (app.Page, error) {
 	const op = "ddbstore: list sessions of endpoint"
-	if err := checkID(op, "endpoint", endpoint); err != nil {
+	if err := app.CheckID(op, "endpoint", endpoint); err != nil {
 		return app.Page{}, err
 	}
 	l := list{op: op, name: "endpoint", index: schema.GSI2, partitions: []string{pkEndpoint + part(endpoint)}, size: pageSize}
@@ -337,12 +330,11 @@ func (s *Store) chosen(ctx context.Context, op string, r record, first int64, wa
 	for after, more := max(first, r.since)-1, r.since != never; more; {
 		var found []app.Entry
 		var err error
-		if found, more, err = s.history(ctx, r, after, historyMax); err != nil || len(found) == 0 {
-			return out, err
+		if found, more, err = s.history(ctx, r, after, historyMax); err != nil {
+			return nil, err
 		}
-		after = found[len(found)-1].Version
 		for _, e := range found {
-			if want(e) {
+			if after = e.Version; want(e) {
 				out = append(out, e)
 			}
 		}

@@ -8,14 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"nightshift/internal/app"
 	"nightshift/internal/ddbstore/schema"
 	"nightshift/internal/fault"
-	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
 
@@ -262,42 +259,4 @@ func claimItem(op string, run workload.Ref, owner string) (item, error) {
 	}
 	it[attrSession] = text(owner)
 	return it, fits(op, "claim of run "+run.ID, it)
-}
-
-// checkID refuses what a key cannot hold.
-func checkID(op, field, id string) error {
-	switch {
-	case id == "":
-		return fault.Newf(op, fault.Invalid, "%s is empty", field)
-	case !utf8.ValidString(id):
-		return fault.Newf(op, fault.Invalid, "%s is not UTF-8: %q", field, id)
-	}
-	return nil
-}
-
-func checkRef(op string, run workload.Ref) error {
-	if err := checkID(op, "endpoint", run.Endpoint); err != nil {
-		return err
-	}
-	return checkID(op, "run id", run.ID)
-}
-
-// checkWrite refuses a state and an entry that do not belong together.
-func checkWrite(op string, s session.Session, e app.Entry) error {
-	for _, c := range []struct{ field, id string }{
-		{"session id", s.ID}, {"user", s.User}, {"endpoint", s.Run.Endpoint}, {"entry hash", e.Hash},
-	} {
-		if err := checkID(op, c.field, c.id); err != nil {
-			return err
-		}
-	}
-	switch {
-	case !utf8.ValidString(s.Run.ID):
-		return checkID(op, "run id", s.Run.ID)
-	case e.SessionID != s.ID:
-		return fault.Newf(op, fault.Invalid, "the entry is of session %q, the state of %q", e.SessionID, s.ID)
-	case e.Version != s.Version:
-		return fault.Newf(op, fault.Invalid, "the entry is of version %d, the state of %d", e.Version, s.Version)
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package ddbstore
 import (
 	"bytes"
 	"compress/flate"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -283,7 +284,8 @@ func TestCursor(t *testing.T) {
 	if got, err := parseCursor("op", "due", ""); err != nil || got != "" {
 		t.Errorf("the beginning: %q, %v", got, err)
 	}
-	for _, bad := range []string{"x", "e30", text + "x", strings.Repeat("A", cursorMax+4), cursor{List: "list", Last: last}.String(),
+	long := base64.RawURLEncoding.EncodeToString([]byte(`{"list":"due","last":"` + last + `"` + strings.Repeat(" ", cursorMax) + "}"))
+	for _, bad := range []string{"x", "e30", text + "x", long, cursor{List: "list", Last: last}.String(),
 		cursor{List: "due", Last: highest}.String(), cursor{List: "due"}.String()} {
 		if _, err := parseCursor("op", "due", bad); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "cursor") {
 			t.Errorf("%.40q: %v", bad, err)

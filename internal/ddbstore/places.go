@@ -76,7 +76,7 @@ func decodeNotebook(op string, it item) (app.Notebook, error) {
 // Notebook implements app.Places.
 func (s *Store) Notebook(ctx context.Context, id string) (app.Notebook, error) {
 	const op = "ddbstore: read notebook"
-	if err := checkID(op, "notebook", id); err != nil {
+	if err := app.CheckID(op, "notebook", id); err != nil {
 		return app.Notebook{}, err
 	}
 	it, err := s.get(ctx, op, notebookOf(id))
@@ -92,7 +92,7 @@ func (s *Store) Notebook(ctx context.Context, id string) (app.Notebook, error) {
 // PutNotebook implements app.Places.
 func (s *Store) PutNotebook(ctx context.Context, n app.Notebook) error {
 	const op = "ddbstore: write notebook"
-	if err := checkID(op, "notebook", n.ID); err != nil {
+	if err := app.CheckID(op, "notebook", n.ID); err != nil {
 		return err
 	}
 	a := notebookOf(n.ID)
@@ -129,7 +129,7 @@ func (s *Store) Moves(ctx context.Context, from string) ([]app.Notebook, string,
 // Ledger implements app.Places.
 func (s *Store) Ledger(ctx context.Context, name string) (app.Ledger, error) {
 	const op = "ddbstore: read ledger"
-	if err := checkID(op, "name", name); err != nil {
+	if err := app.CheckID(op, "name", name); err != nil {
 		return app.Ledger{}, err
 	}
 	it, err := s.get(ctx, op, ledgerOf(name))
@@ -144,7 +144,7 @@ func (s *Store) Ledger(ctx context.Context, name string) (app.Ledger, error) {
 // PutLedger implements app.Places.
 func (s *Store) PutLedger(ctx context.Context, l app.Ledger) error {
 	const op = "ddbstore: write ledger"
-	if err := checkID(op, "name", l.Name); err != nil {
+	if err := app.CheckID(op, "name", l.Name); err != nil {
 		return err
 	}
 	it, err := fresh(op, ledgerOf(l.Name), ledgerDoc{Name: l.Name, Held: each(l.Held, func(h app.Hold) holdDoc { return holdDoc(h) })})

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"nightshift/internal/app"
 	"nightshift/internal/ddbstore/schema"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
@@ -83,7 +84,7 @@ func (s *Store) batch(ctx context.Context, op string, addresses []address, found
 // Session implements app.Store.
 func (s *Store) Session(ctx context.Context, id string) (session.Session, error) {
 	const op = "ddbstore: read session"
-	if err := checkID(op, "session id", id); err != nil {
+	if err := app.CheckID(op, "session id", id); err != nil {
 		return session.Session{}, err
 	}
 	r, err := s.record(ctx, op, id)
@@ -99,7 +100,7 @@ func (s *Store) Sessions(ctx context.Context, ids []string) ([]session.Session, 
 	seen := make(map[string]bool, len(ids))
 	var addresses []address
 	for _, id := range ids {
-		if err := checkID(op, "session id", id); err != nil {
+		if err := app.CheckID(op, "session id", id); err != nil {
 			return nil, err
 		}
 		if !seen[id] {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -351,6 +353,48 @@ func TestBatchAsksAgainForWhatIsLeft(t *testing.T) {
 		}
 		if err != nil || len(got) != len(ids) || got[129].ID != "s129" {
 			t.Errorf("%s: %d sessions, %v", c.name, len(got), err)
+		}
+	}
+}
+
+// Which part of its partitions a list asks for, at its beginning and after a page; a
+// part that would be empty is not asked for.
+func TestListsAskForTheirPart(t *testing.T) {
+	later := base.Add(time.Hour)
+	last := stateOf("s").sorted(base)
+	for _, c := range []struct {
+		name, from string
+		read       func(*Store, string) error
+		want       []string // ":low :high" of each list, in order; each partition of a list asks alike
+	}{
+		{"oldest first", "", func(s *Store, c string) error { _, err := s.OfUser(t.Context(), "ana", c); return err }, []string{"0 ~"}},
+		{"oldest first, on", cursor{List: "user", Last: last}.String(), func(s *Store, c string) error { _, err := s.OfUser(t.Context(), "ana", c); return err }, []string{last + "  ~"}},
+		{"newest first", "", func(s *Store, c string) error { _, err := s.List(t.Context(), c); return err }, []string{" ~"}},
+		{"newest first, on", cursor{List: "list", Last: last}.String(), func(s *Store, c string) error { _, err := s.List(t.Context(), c); return err }, []string{" " + last}},
+		{"until", "", func(s *Store, c string) error { _, err := s.Due(t.Context(), base, c); return err }, []string{"0 " + stamp(base) + "~"}},
+		{"until, on", cursor{List: "due", Last: last}.String(), func(s *Store, c string) error { _, err := s.Due(t.Context(), base, c); return err }, []string{last + "  " + stamp(base) + "~"}},
+		{"after its end", cursor{List: "due", Last: stateOf("s").sorted(later)}.String(), func(s *Store, c string) error { _, err := s.Due(t.Context(), base, c); return err }, nil},
+		{"between", "", func(s *Store, c string) error { _, _, err := s.Changes(t.Context(), base, later, c); return err },
+			[]string{stamp(base) + " " + stamp(later), "0 " + stamp(later), stamp(base) + " ~", stamp(base) + " " + stamp(later)}},
+		{"between, on", cursor{List: "changes", Last: last}.String(), func(s *Store, c string) error { _, _, err := s.Changes(t.Context(), base, later, c); return err },
+			[]string{last + "  " + stamp(later)}},
+		{"the wrong way round", "", func(s *Store, c string) error { _, _, err := s.Changes(t.Context(), later, base, c); return err },
+			[]string{"0 " + stamp(base), stamp(later) + " ~"}},
+	} {
+		var mu sync.Mutex // partitions are asked at once
+		var asked []string
+		err := c.read(on(fake{query: func(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			v := in.ExpressionAttributeValues
+			part := getText(v, ":low") + " " + getText(v, ":high")
+			if len(asked) == 0 || asked[len(asked)-1] != part {
+				asked = append(asked, part)
+			}
+			return &dynamodb.QueryOutput{}, nil
+		}}), c.from)
+		if err != nil || !slices.Equal(asked, c.want) {
+			t.Errorf("%s: asked for %q, want %q: %v", c.name, asked, c.want, err)
 		}
 	}
 }

@@ -3,12 +3,9 @@ package memstore
 import (
 	"context"
 	"time"
-	"unicode/utf8"
 
-	"nightshift/internal/app"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
-	"nightshift/internal/workload"
 )
 
 // ready answers a context that is over as the real store would: nothing is
@@ -16,44 +13,6 @@ import (
 func ready(ctx context.Context, op string) error {
 	if err := ctx.Err(); err != nil {
 		return fault.New(op, fault.Unknown, err)
-	}
-	return nil
-}
-
-// checkID refuses what DynamoDB could not hold as part of a key.
-func checkID(op, field, id string) error {
-	switch {
-	case id == "":
-		return fault.Newf(op, fault.Invalid, "%s is empty", field)
-	case !utf8.ValidString(id):
-		return fault.Newf(op, fault.Invalid, "%s is not UTF-8: %q", field, id)
-	}
-	return nil
-}
-
-func checkRef(op string, run workload.Ref) error {
-	if err := checkID(op, "endpoint", run.Endpoint); err != nil {
-		return err
-	}
-	return checkID(op, "run id", run.ID)
-}
-
-// checkWrite refuses a state and an entry that do not belong together.
-func checkWrite(op string, s session.Session, e app.Entry) error {
-	for _, c := range []struct{ field, id string }{
-		{"session id", s.ID}, {"user", s.User}, {"endpoint", s.Run.Endpoint}, {"entry hash", e.Hash},
-	} {
-		if err := checkID(op, c.field, c.id); err != nil {
-			return err
-		}
-	}
-	switch {
-	case !utf8.ValidString(s.Run.ID):
-		return checkID(op, "run id", s.Run.ID)
-	case e.SessionID != s.ID:
-		return fault.Newf(op, fault.Invalid, "the entry is of session %q, the state of %q", e.SessionID, s.ID)
-	case e.Version != s.Version:
-		return fault.Newf(op, fault.Invalid, "the entry is of version %d, the state of %d", e.Version, s.Version)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 // User implements app.Store.
 func (s *Store) User(ctx context.Context, user string) (session.UserFacts, error) {
 	const op = "memstore: read user"
-	if err := errors.Join(ready(ctx, op), checkID(op, "user", user)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "user", user)); err != nil {
 		return session.UserFacts{}, err
 	}
 	s.mu.Lock()
@@ -30,7 +30,7 @@ func (s *Store) User(ctx context.Context, user string) (session.UserFacts, error
 // PutUser implements app.Store.
 func (s *Store) PutUser(ctx context.Context, u session.UserFacts) error {
 	const op = "memstore: write user"
-	if err := errors.Join(ready(ctx, op), checkID(op, "user", u.User)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "user", u.User)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -57,7 +57,7 @@ func follows(op string, next, stored int64) error {
 // Endpoint implements app.Store.
 func (s *Store) Endpoint(ctx context.Context, id string) (app.Endpoint, error) {
 	const op = "memstore: read endpoint"
-	if err := errors.Join(ready(ctx, op), checkID(op, "endpoint", id)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "endpoint", id)); err != nil {
 		return app.Endpoint{}, err
 	}
 	s.mu.Lock()
@@ -72,7 +72,7 @@ func (s *Store) Endpoint(ctx context.Context, id string) (app.Endpoint, error) {
 // PutEndpoint implements app.Store.
 func (s *Store) PutEndpoint(ctx context.Context, e app.Endpoint) error {
 	const op = "memstore: write endpoint"
-	if err := errors.Join(ready(ctx, op), checkID(op, "endpoint", e.ID)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "endpoint", e.ID)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -90,7 +90,7 @@ func (s *Store) PutEndpoint(ctx context.Context, e app.Endpoint) error {
 // Wake implements app.Store.
 func (s *Store) Wake(ctx context.Context, id string) error {
 	const op = "memstore: wake endpoint"
-	if err := errors.Join(ready(ctx, op), checkID(op, "endpoint", id)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "endpoint", id)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -133,7 +133,7 @@ func (s *Store) PutPolicy(ctx context.Context, p session.Policy) error {
 // Park implements app.Store; a body beyond BodyMax is cut.
 func (s *Store) Park(ctx context.Context, p app.Parked) (bool, error) {
 	const op = "memstore: park event"
-	if err := errors.Join(ready(ctx, op), checkID(op, "event id", p.ID)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "event id", p.ID)); err != nil {
 		return false, err
 	}
 	p.Body = p.Body[:min(len(p.Body), BodyMax)]
@@ -150,7 +150,7 @@ func (s *Store) Park(ctx context.Context, p app.Parked) (bool, error) {
 // Sample implements app.Store; a body beyond BodyMax is cut.
 func (s *Store) Sample(ctx context.Context, kind string, body []byte, _ time.Time) (int64, error) {
 	const op = "memstore: sample event"
-	if err := errors.Join(ready(ctx, op), checkID(op, "kind", kind)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "kind", kind)); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
@@ -168,7 +168,7 @@ func (s *Store) Sample(ctx context.Context, kind string, body []byte, _ time.Tim
 // SampleBody is the first body kept of a kind of event; NotFound where none is.
 func (s *Store) SampleBody(ctx context.Context, kind string) ([]byte, error) {
 	const op = "memstore: read sample"
-	if err := errors.Join(ready(ctx, op), checkID(op, "kind", kind)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "kind", kind)); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -182,7 +182,7 @@ func (s *Store) SampleBody(ctx context.Context, kind string) ([]byte, error) {
 // Mark implements app.Store.
 func (s *Store) Mark(ctx context.Context, name string) (time.Time, error) {
 	const op = "memstore: read mark"
-	if err := errors.Join(ready(ctx, op), checkID(op, "name", name)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "name", name)); err != nil {
 		return time.Time{}, err
 	}
 	s.mu.Lock()
@@ -193,7 +193,7 @@ func (s *Store) Mark(ctx context.Context, name string) (time.Time, error) {
 // SetMark implements app.Store.
 func (s *Store) SetMark(ctx context.Context, name string, at time.Time) error {
 	const op = "memstore: set mark"
-	if err := errors.Join(ready(ctx, op), checkID(op, "name", name)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "name", name)); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -293,7 +293,7 @@ func asTheyAre(found []*record, keep func(*session.Session) bool) []*session.Ses
 // OfUser implements app.Store: oldest first.
 func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error) {
 	const op = "memstore: list sessions of user"
-	if err := checkID(op, "user", user); err != nil {
+	if err := app.CheckID(op, "user", user); err != nil {
 		return app.Page{}, err
 	}
 	found, next, err := page(ctx, s, op, "user", from, func() *sorted[*record] { return s.index.users[user] }, nil)
@@ -303,7 +303,7 @@ func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error)
 // OfEndpoint implements app.Store: oldest first.
 func (s *Store) OfEndpoint(ctx context.Context, endpoint, from string) (app.Page, error) {
 	const op = "memstore: list sessions of endpoint"
-	if err := checkID(op, "endpoint", endpoint); err != nil {
+	if err := app.CheckID(op, "endpoint", endpoint); err != nil {
 		return app.Page{}, err
 	}
 	found, next, err := page(ctx, s, op, "endpoint", from, func() *sorted[*record] { return s.index.endpoints[endpoint] }, nil)

@@ -109,7 +109,7 @@ func (s *Store) Open(ctx context.Context, o app.Opening) error {
 	if err := ready(ctx, op); err != nil {
 		return err
 	}
-	if err := checkWrite(op, o.Session, o.Entry); err != nil {
+	if err := app.CheckWrite(op, o.Session, o.Entry); err != nil {
 		return err
 	}
 	if o.Session.Version != 1 {
@@ -162,7 +162,7 @@ func (s *Store) write(r *record, state session.Session, entry app.Entry) {
 // Session implements app.Store.
 func (s *Store) Session(ctx context.Context, id string) (session.Session, error) {
 	const op = "memstore: read session"
-	if err := errors.Join(ready(ctx, op), checkID(op, "session id", id)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "session id", id)); err != nil {
 		return session.Session{}, err
 	}
 	s.mu.Lock()
@@ -185,7 +185,7 @@ func (s *Store) Sessions(ctx context.Context, ids []string) ([]session.Session, 
 	s.reads++
 	found := make([]*session.Session, 0, len(ids))
 	for _, id := range ids {
-		if err := checkID(op, "session id", id); err != nil {
+		if err := app.CheckID(op, "session id", id); err != nil {
 			return nil, err
 		}
 		if r := s.sessions[id]; r != nil && r.read != s.reads {
@@ -203,7 +203,7 @@ func (s *Store) Commit(ctx context.Context, c app.Commit) error {
 	if err := ready(ctx, op); err != nil {
 		return err
 	}
-	if err := checkWrite(op, c.Next, c.Entry); err != nil {
+	if err := app.CheckWrite(op, c.Next, c.Entry); err != nil {
 		return err
 	}
 	if c.Next.Version < 2 {
@@ -255,7 +255,7 @@ func (r *record) repeats(e app.Entry) bool {
 // History implements app.Store; limit below 1 or above HistoryMax is HistoryMax.
 func (s *Store) History(ctx context.Context, id string, after int64, limit int) ([]app.Entry, bool, error) {
 	const op = "memstore: read history"
-	if err := errors.Join(ready(ctx, op), checkID(op, "session id", id)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "session id", id)); err != nil {
 		return nil, false, err
 	}
 	if limit < 1 || limit > HistoryMax {
@@ -278,7 +278,7 @@ func (s *Store) History(ctx context.Context, id string, after int64, limit int) 
 // Finish implements app.Store.
 func (s *Store) Finish(ctx context.Context, id string, version int64) error {
 	const op = "memstore: finish entry"
-	if err := errors.Join(ready(ctx, op), checkID(op, "session id", id)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "session id", id)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -301,7 +301,7 @@ func (s *Store) Finish(ctx context.Context, id string, version int64) error {
 // Claimed implements app.Store.
 func (s *Store) Claimed(ctx context.Context, run workload.Ref) (string, error) {
 	const op = "memstore: read claim"
-	if err := errors.Join(ready(ctx, op), checkRef(op, run)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckRef(op, run)); err != nil {
 		return "", err
 	}
 	s.mu.Lock()
@@ -317,7 +317,7 @@ func (s *Store) Claimed(ctx context.Context, run workload.Ref) (string, error) {
 // that a repetition is harmless.
 func (s *Store) Reclaim(ctx context.Context, run workload.Ref, from, to string) error {
 	const op = "memstore: move claim"
-	if err := errors.Join(ready(ctx, op), checkRef(op, run), checkID(op, "from", from), checkID(op, "to", to)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckRef(op, run), app.CheckID(op, "from", from), app.CheckID(op, "to", to)); err != nil {
 		return err
 	}
 	s.mu.Lock()

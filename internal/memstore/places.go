@@ -12,7 +12,7 @@ import (
 // Notebook implements app.Places.
 func (s *Store) Notebook(ctx context.Context, id string) (app.Notebook, error) {
 	const op = "memstore: read notebook"
-	if err := errors.Join(ready(ctx, op), checkID(op, "notebook", id)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "notebook", id)); err != nil {
 		return app.Notebook{}, err
 	}
 	s.mu.Lock()
@@ -27,7 +27,7 @@ func (s *Store) Notebook(ctx context.Context, id string) (app.Notebook, error) {
 // PutNotebook implements app.Places.
 func (s *Store) PutNotebook(ctx context.Context, n app.Notebook) error {
 	const op = "memstore: write notebook"
-	if err := errors.Join(ready(ctx, op), checkID(op, "notebook", n.ID)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "notebook", n.ID)); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -69,7 +69,7 @@ func notebookPage(found []app.Notebook, next string, err error) ([]app.Notebook,
 // Ledger implements app.Places.
 func (s *Store) Ledger(ctx context.Context, name string) (app.Ledger, error) {
 	const op = "memstore: read ledger"
-	if err := errors.Join(ready(ctx, op), checkID(op, "name", name)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "name", name)); err != nil {
 		return app.Ledger{}, err
 	}
 	s.mu.Lock()
@@ -82,7 +82,7 @@ func (s *Store) Ledger(ctx context.Context, name string) (app.Ledger, error) {
 // PutLedger implements app.Places.
 func (s *Store) PutLedger(ctx context.Context, l app.Ledger) error {
 	const op = "memstore: write ledger"
-	if err := errors.Join(ready(ctx, op), checkID(op, "name", l.Name)); err != nil {
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "name", l.Name)); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -217,6 +217,9 @@ func unfinished(t *testing.T, s suite) {
 	s.mustCommit(t, three)
 	four := following(t, three.Next, three.Entry) // a crash: nobody carries it out
 	s.mustCommit(t, four)
+	nothing := opening(t, "nothing", func(x *session.Session) { x.Deadline, x.Noticed = base, 1 }) // it is due, and nothing of it is to be done
+	nothing.Entry.Done = true
+	s.mustOpen(t, nothing)
 	s.Settle()
 	ver := func(e app.Entry) string { return fmt.Sprint(e.Version) }
 	later := base.Add(time.Hour)

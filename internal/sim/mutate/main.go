@@ -50,7 +50,7 @@ type suite struct {
 
 func groups(engine string) []group {
 	all := []group{
-		{"rules", []string{"table.go", "decide.go", "mode.go", "open.go", "user.go", "wake.go", "extend.go"}, []suite{
+		{"rules", in("internal/session", []string{"table.go", "decide.go", "mode.go", "open.go", "user.go", "wake.go", "extend.go"}), []suite{
 			// What is left out here takes a hundred times as long as all others together,
 			// and is asked last.
 			{pkg: "./internal/session", args: []string{"-test.skip", "Random|EveryPair"}},
@@ -59,11 +59,11 @@ func groups(engine string) []group {
 			{pkg: "./internal/session", args: []string{"-test.run", "Random|EveryPair"}},
 			{pkg: "./internal/sim/model", args: []string{"-depth", "5"}},
 		}},
-		{"memstore", []string{"memstore.go", "check.go", "facts.go"}, []suite{{pkg: "./internal/memstore"}}},
+		{"storable", in("internal/app", []string{"storable.go"}), []suite{{pkg: "./internal/memstore"}}},
+		{"memstore", in("internal/memstore", []string{"memstore.go", "check.go", "facts.go"}), []suite{{pkg: "./internal/memstore"}}},
 	}
-	all[0].files, all[1].files = in("internal/session", all[0].files), in("internal/memstore", all[1].files)
 	if engine != "" {
-		all = append(all, group{"ddbstore", in("internal/ddbstore", []string{"commit.go", "facts.go", "history.go", "read.go", "record.go", "anchor.go", "places.go", "waiter.go"}), []suite{
+		all = append(all, group{"ddbstore", in("internal/ddbstore", []string{"commit.go", "facts.go", "history.go", "index.go", "read.go", "record.go", "anchor.go", "places.go", "waiter.go"}), []suite{
 			{pkg: "./internal/ddbstore"},
 			{pkg: "./internal/ddbstore", tags: "conform", args: []string{"-test.run", "TestConform/dynoxide"}, env: []string{"NIGHTSHIFT_DYNAMODB_ENGINE=" + engine}},
 		}})
