@@ -20,7 +20,7 @@ go:
 	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or later (go.dev/dl), then try again." >&2; exit 1; }
 
 .PHONY: run
-run: go ## Play an evening on one machine and judge it (the demo)
+run: go ## Play two evenings on one machine and judge them (the demo)
 	@mkdir -p $(BUILD)
 	@$(GO) build -o $(BUILD)/nightshift ./internal/cmd/nightshift
 	@$(BUILD)/nightshift demo

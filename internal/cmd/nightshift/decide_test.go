@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -397,8 +398,9 @@ func TestDecideCommand(t *testing.T) {
 	}
 }
 
-// TestDecideSpeed: 2,000 lines take under a second (three with the race
-// detector, which slows everything).
+// TestDecideSpeed: 2,000 lines take under a second of processors' time (three with
+// the race detector, which slows everything). Other packages' tests share the
+// machine, so that the clock on the wall says nothing.
 func TestDecideSpeed(t *testing.T) {
 	var in bytes.Buffer
 	line := with(t, `"events":[`, `"events":[{"at":"2026-11-20T18:10:00Z","kind":"run-observed","state":"RUNNING"},{"at":"2026-11-20T18:20:00Z","kind":"idle-since","busy":true},`+
@@ -410,15 +412,14 @@ func TestDecideSpeed(t *testing.T) {
 	if raceDetector {
 		limit = 3 * time.Second
 	}
-	// The best of a few tries: other packages' tests share the machine.
-	best := time.Hour
+	best := time.Hour // of a few tries
 	for try := 0; try < 8 && best >= limit; try++ {
 		var out bytes.Buffer
-		began := time.Now()
+		began := processorTime(t)
 		if err := decide(bytes.NewReader(in.Bytes()), &out); err != nil {
 			t.Fatal(err)
 		}
-		best = min(best, time.Since(began))
+		best = min(best, processorTime(t)-began)
 		if n := bytes.Count(out.Bytes(), []byte("\n")); n != 2000 {
 			t.Fatalf("%d of 2,000 lines were answered", n)
 		}
@@ -427,6 +428,16 @@ func TestDecideSpeed(t *testing.T) {
 		t.Errorf("2,000 lines took %s; the limit is %s", best, limit)
 	}
 	t.Logf("2,000 lines of 5 events: %s", best)
+}
+
+// processorTime is what this process has used of all processors.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // TestDecideLongLine: a line over the limit is in error; those after it are
