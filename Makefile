@@ -82,11 +82,11 @@ rehearse: go node ## Deploy the stack with the stock CDK to MiniStack on this ma
 conform: go ## Run the suites against real engines: two DynamoDBs, Livy with Spark, moto (downloads them; fails where it cannot)
 	@command -v npm >/dev/null || { echo "npm is missing: make conform downloads the DynamoDB engines with it. Install Node.js 20 or later." >&2; exit 1; }
 	@set -e; engine=$$(bash internal/ddbstore/engine.sh $(CACHE)/engine); ddblocal=$$(bash internal/ddbstore/dynamodblocal.sh $(CACHE)/engine); \
-	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine NIGHTSHIFT_DYNAMODB_LOCAL=$$ddblocal $(GO) test -count=1 -tags conform -exec "bash '$(CURDIR)/internal/ddbstore/alone.sh'" ./internal/ddbstore/...; \
+	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine NIGHTSHIFT_DYNAMODB_LOCAL=$$ddblocal $(GO) test -count=1 -tags conform -exec "bash '$(CURDIR)/internal/conform/alone.sh'" ./internal/ddbstore/...; \
 	  NIGHTSHIFT_DYNAMODB_ENGINE=$$engine $(GO) test -count=1 -tags conform -run Conform ./internal/local
-	@set -e; livy=$$(bash internal/engine/livy/livy.sh $(CACHE)/engine); moto=$$(bash internal/engine/moto.sh $(CACHE)/engine); \
+	@set -e; livy=$$(bash internal/engine/livy/livy.sh $(CACHE)/engine); moto=$$(bash internal/conform/moto.sh $(CACHE)/engine); \
 	  NIGHTSHIFT_LIVY=$$livy NIGHTSHIFT_MOTO=$$moto $(GO) test -count=1 -tags conform -p 1 -timeout 10m -run '^TestConform$$' \
-	  -exec "bash '$(CURDIR)/internal/ddbstore/alone.sh'" ./internal/engine/livy ./internal/engine/emrcontainers ./internal/engine/sagemaker
+	  -exec "bash '$(CURDIR)/internal/conform/alone.sh'" ./internal/engine/livy ./internal/engine/emrcontainers ./internal/engine/sagemaker
 
 .PHONY: bench
 bench: go ## Measure storms, outages, costs and each function's start, and hold them to their targets (about 5 minutes)

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 
+	"nightshift/internal/conform"
 	"nightshift/internal/ddbstore"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
@@ -32,7 +33,6 @@ import (
 const (
 	dynoxideEnv = "NIGHTSHIFT_DYNAMODB_ENGINE" // dynoxide's binary; engine.sh fetches it
 	localEnv    = "NIGHTSHIFT_DYNAMODB_LOCAL"  // DynamoDB Local's folder; dynamodblocal.sh fetches it
-	networkEnv  = "NIGHTSHIFT_CONFORM_NETWORK" // "shared": DynamoDB Local may listen on all interfaces
 
 	startMax = 60 * time.Second // dynoxide takes 0.1 s, DynamoDB Local 4 s on an idle machine
 )
@@ -44,7 +44,7 @@ var engines = map[string]func(t *testing.T, port string) *exec.Cmd{
 	},
 	"dynamodb-local": func(t *testing.T, port string) *exec.Cmd {
 		dir := named(t, localEnv, "dynamodblocal.sh")
-		alone(t)
+		conform.Alone(t, "DynamoDB Local")
 		return exec.Command("java", "-Djava.library.path="+filepath.Join(dir, "DynamoDBLocal_lib"),
 			"-jar", filepath.Join(dir, "DynamoDBLocal.jar"), "-inMemory", "-sharedDb", "-disableTelemetry", "-port", port)
 	},
@@ -110,24 +110,6 @@ func named(t *testing.T, variable, script string) string {
 		t.Fatalf("%s is not set: it names a DynamoDB engine, which %s fetches; run make conform", variable, script)
 	}
 	return path
-}
-
-// alone refuses to go on where others could reach what listens on all
-// interfaces.
-func alone(t *testing.T) {
-	t.Helper()
-	if os.Getenv(networkEnv) == "shared" {
-		return
-	}
-	interfaces, err := net.Interfaces()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, i := range interfaces {
-		if i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagUp != 0 {
-			t.Fatalf("DynamoDB Local would listen on %s too: run this in a network namespace of its own, as make conform does (alone.sh), or set %s=shared", i.Name, networkEnv)
-		}
-	}
 }
 
 // engine is a running engine.

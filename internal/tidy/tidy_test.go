@@ -126,6 +126,7 @@ var layers = []struct {
 	{"internal/engine", appAndAWS, []string{"github.com/aws/"}, "adapters know the app and the core, never each other"},
 	{"internal/asl/clock", nil, nil, "the clock knows time only"},
 	{"internal/asl", []string{"internal/asl/clock"}, []string{"github.com/blues/jsonata-go"}, "the interpreter knows definitions, not Nightshift"},
+	{"internal/conform", nil, nil, "the suites against real engines share it"},
 	{"internal/storetest", appAndCore, nil, "the suite knows the port only"},
 	{"statemachines", []string{"internal/cadence"}, nil, "the machines know their numbers"},
 	{"events", nil, nil, "the wire is data"},

@@ -3,14 +3,8 @@
 package emrcontainers
 
 import (
-	"context"
 	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,13 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/emrcontainers/types"
 
 	"nightshift/internal/app"
+	"nightshift/internal/conform"
 	"nightshift/internal/fault"
 	"nightshift/internal/workload"
-)
-
-const (
-	motoEnv  = "NIGHTSHIFT_MOTO" // moto's Python packages; moto.sh fetches them
-	startMax = 60 * time.Second  // moto takes a second on an idle machine
 )
 
 // gaps are what moto's EMR on EKS does not do of what the engine relies on; only
@@ -184,56 +174,9 @@ func fixed() time.Time { return time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC) }
 // client of it.
 func moto(t *testing.T) *sdk.Client {
 	t.Helper()
-	packages := os.Getenv(motoEnv)
-	if packages == "" {
-		t.Fatalf("%s is not set: it names moto's Python packages, which moto.sh fetches; run make conform", motoEnv)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	said := &strings.Builder{}
-	cmd := exec.Command("python3", "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
-	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+packages)
-	cmd.Stderr = said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended by itself, which the tests have told then
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("moto said: %s", said)
-		}
-	})
-	url := "http://127.0.0.1:" + port
-	answers(t, url)
+	url := conform.Moto(t)
 	return sdk.NewFromConfig(aws.Config{
 		Region: region, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
 		BaseEndpoint: aws.String(url), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 	})
-}
-
-// answers waits until moto does.
-func answers(t *testing.T, url string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startMax)
-	defer cancel()
-	for ctx.Err() == nil {
-		if res, err := http.Get(url + "/moto-api/"); err == nil {
-			res.Body.Close()
-			return
-		}
-		pause, done := context.WithTimeout(ctx, 50*time.Millisecond)
-		<-pause.Done()
-		done()
-	}
-	t.Fatalf("moto does not answer within %s", startMax)
 }

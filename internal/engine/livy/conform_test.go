@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"nightshift/internal/app"
+	"nightshift/internal/conform"
 	"nightshift/internal/fault"
 	"nightshift/internal/workload"
 )
@@ -28,8 +29,7 @@ import (
 // The real Livy: its home, with Spark's home as the folder spark in it, and
 // whether it may be reached from elsewhere.
 const (
-	homeEnv    = "NIGHTSHIFT_LIVY"            // livy.sh assembles it
-	networkEnv = "NIGHTSHIFT_CONFORM_NETWORK" // "shared": Livy's sessions may listen on all interfaces
+	homeEnv = "NIGHTSHIFT_LIVY" // livy.sh assembles it
 
 	serverMax  = 120 * time.Second // a server takes 3 s to answer on an idle machine
 	sessionMax = 200 * time.Second // a session takes 7 s to be idle on an idle machine
@@ -78,7 +78,7 @@ spark.driver.extraJavaOptions -Djava.io.tmpdir=%[1]s
 
 // TestConform holds the engine against a real Livy server with a local Spark.
 func TestConform(t *testing.T) {
-	alone(t)
+	conform.Alone(t, "Livy's sessions")
 	t.Run("sessions", func(t *testing.T) {
 		t.Parallel()
 		conformSessions(t)
@@ -536,24 +536,6 @@ func (s *server) call(method, path, body string, want int) string {
 		s.Fatalf("%s %s answers %d %s, %v; want %d", method, path, res.StatusCode, raw, err, want)
 	}
 	return string(raw)
-}
-
-// alone refuses to go on where others could reach what listens on all
-// interfaces: the RPC between Livy and its sessions, which has a secret.
-func alone(t *testing.T) {
-	t.Helper()
-	if os.Getenv(networkEnv) == "shared" {
-		return
-	}
-	interfaces, err := net.Interfaces()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, i := range interfaces {
-		if i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagUp != 0 {
-			t.Fatalf("Livy's sessions would listen on %s too: run this in a network namespace of its own, as make conform does (alone.sh), or set %s=shared", i.Name, networkEnv)
-		}
-	}
 }
 
 // output collects what the server and its sessions say.

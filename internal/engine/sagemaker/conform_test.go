@@ -3,14 +3,9 @@
 package sagemaker
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,13 +14,9 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/sagemaker"
 
 	"nightshift/internal/app"
+	"nightshift/internal/conform"
 	"nightshift/internal/fault"
 	"nightshift/internal/workload"
-)
-
-const (
-	motoEnv  = "NIGHTSHIFT_MOTO" // moto's Python packages; moto.sh fetches them
-	startMax = 60 * time.Second  // moto takes a second on an idle machine
 )
 
 // gaps are what moto's SageMaker does not do of what the engine relies on; only
@@ -219,37 +210,7 @@ func gone(t *testing.T, e *Engine, like workload.Run) {
 // with the real client of it, and the client.
 func moto(t *testing.T) (*Engine, *sdk.Client) {
 	t.Helper()
-	packages := os.Getenv(motoEnv)
-	if packages == "" {
-		t.Fatalf("%s is not set: it names moto's Python packages, which moto.sh fetches; run make conform", motoEnv)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	said := &strings.Builder{}
-	cmd := exec.Command("python3", "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
-	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+packages)
-	cmd.Stderr = said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended by itself, which the tests have told then
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("moto said: %s", said)
-		}
-	})
-	url := "http://127.0.0.1:" + port
-	answers(t, url)
+	url := conform.Moto(t)
 	c := sdk.NewFromConfig(aws.Config{
 		Region: region, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
 		BaseEndpoint: aws.String(url), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
@@ -270,21 +231,4 @@ func served(t *testing.T, url string) time.Time {
 		t.Fatal(err)
 	}
 	return now
-}
-
-// answers waits until moto does.
-func answers(t *testing.T, url string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startMax)
-	defer cancel()
-	for ctx.Err() == nil {
-		if res, err := http.Get(url + "/moto-api/"); err == nil {
-			res.Body.Close()
-			return
-		}
-		pause, done := context.WithTimeout(ctx, 50*time.Millisecond)
-		<-pause.Done()
-		done()
-	}
-	t.Fatalf("moto does not answer within %s", startMax)
 }

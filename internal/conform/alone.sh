@@ -2,7 +2,7 @@
 # Runs a command in a network namespace of its own that has a loopback interface
 # and nothing else:
 #
-#   go test -exec "bash internal/ddbstore/alone.sh" …
+#   go test -exec "bash internal/conform/alone.sh" …
 #
 # DynamoDB Local listens on all interfaces and has no option that would narrow
 # that, so whoever reaches the machine would reach it. In here nobody does, and
