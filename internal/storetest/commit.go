@@ -78,23 +78,27 @@ func duplicateCommit(t *testing.T, s suite) {
 }
 
 func frozenFields(t *testing.T, s suite) {
-	frozen := map[string]func(*session.Session){
-		"User":        func(x *session.Session) { x.User = "bob" },
-		"Origin":      func(x *session.Session) { x.Origin = session.Adopted },
-		"OpenedAt":    func(x *session.Session) { x.OpenedAt = x.OpenedAt.Add(1) },
-		"RecordedAt":  func(x *session.Session) { x.RecordedAt = x.RecordedAt.Add(1) },
-		"Policy":      func(x *session.Session) { x.Policy.TenantLimit++ },
-		"Facts":       func(x *session.Session) { x.Facts.ReleaseLabel = "emr-7.12.0" },
-		"Reach":       func(x *session.Session) { x.Reach.From = x.OpenedAt.Add(-1) },
-		"Interactive": func(x *session.Session) { x.Interactive.ExpiresAt = x.Interactive.ExpiresAt.Add(1) },
+	toBob := func(x *session.Session) { x.User = "bob" }
+	frozen := []struct {
+		field string
+		edit  func(*session.Session)
+	}{
+		{"User", toBob},
+		{"Origin", func(x *session.Session) { x.Origin = session.Adopted }},
+		{"OpenedAt", func(x *session.Session) { x.OpenedAt = x.OpenedAt.Add(1) }},
+		{"RecordedAt", func(x *session.Session) { x.RecordedAt = x.RecordedAt.Add(1) }},
+		{"Policy", func(x *session.Session) { x.Policy.TenantLimit++ }},
+		{"Facts", func(x *session.Session) { x.Facts.ReleaseLabel = "emr-7.12.0" }},
+		{"Reach", func(x *session.Session) { x.Reach.From = x.OpenedAt.Add(-1) }},
+		{"Reach", func(x *session.Session) { x.Reach.Told = x.OpenedAt.Add(-1) }},
+		{"Interactive", func(x *session.Session) { x.Interactive.ExpiresAt = x.Interactive.ExpiresAt.Add(1) }},
 	}
 	o := opening(t, "s")
 	s.mustOpen(t, o)
-	for field, edit := range frozen {
-		c := following(t, o.Session, o.Entry, edit)
-		err := s.Store.Commit(s.ctx, c)
-		wantKind(t, field, err, fault.Invalid)
-		wantNamed(t, field, err)
+	for _, f := range frozen {
+		err := s.Store.Commit(s.ctx, following(t, o.Session, o.Entry, f.edit))
+		wantKind(t, f.field, err, fault.Invalid)
+		wantNamed(t, f.field, err)
 	}
 	// Everything else may change, and a moment may be written in another zone.
 	zone := time.FixedZone("there", 2*3600)
@@ -104,7 +108,7 @@ func frozenFields(t *testing.T, s suite) {
 	})
 	s.mustCommit(t, c)
 	// A conflict is a conflict, whatever else is wrong.
-	wantKind(t, "old version and frozen field", s.Store.Commit(s.ctx, following(t, o.Session, o.Entry, frozen["User"])), fault.Conflict)
+	wantKind(t, "old version and frozen field", s.Store.Commit(s.ctx, following(t, o.Session, o.Entry, toBob)), fault.Conflict)
 }
 
 func mismatched(t *testing.T, s suite) {
