@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"maps"
 	"os/exec"
 	"reflect"
 	"slices"
@@ -173,6 +174,7 @@ func TestRulesMatchWhatHasNoSample(t *testing.T) {
 		{"a notice", `{"source":"nightshift","detail-type":"` + stack.NoticeType + `","detail":{"notice":"late"}}`, "notices"},
 		{"another alert", `{"source":"nightshift","detail-type":"Nightshift Alert","detail":{"alert":"mode-unknown"}}`, ""},
 		{"a misspelt sign-out", `{"source":"nightshift","detail-type":"Nightshift Signed out","detail":{"user":"x"}}`, "own-revocation"},
+		{"a sign-out that somebody made up", `{"source":"portal","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"sso.amazonaws.com","eventName":"Logout"}}`, ""},
 		{"another service", `{"source":"aws.ec2","detail-type":"AWS API Call via CloudTrail","detail":{"eventSource":"ec2.amazonaws.com","eventName":"RunInstances"}}`, ""},
 	} {
 		var got []string
@@ -185,6 +187,41 @@ func TestRulesMatchWhatHasNoSample(t *testing.T) {
 		}
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%s: matched by %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// Nobody but AWS can say what AWS says: whoever may put events on a default bus,
+// here or at a member's place, can choose any source but one that begins with "aws.".
+// With another, no rule there takes what it would take from AWS (S3.1; issue 8.6).
+func TestNobodyMakesUpWhatAWSSays(t *testing.T) {
+	templates := map[string]template{"full": full(t), "bare": bare(t), "spread": spread(t)}
+	maps.Copy(templates, members(t))
+	for name, x := range templates {
+		looked := 0
+		for _, r := range x.of(t, "AWS::Events::Rule") {
+			p := r.Properties
+			pattern, _ := p["EventPattern"].(map[string]any)
+			if pattern == nil || p["EventBusName"] != nil {
+				continue // the schedule; our own bus, whose policy says who speaks there
+			}
+			looked++
+			sources := many(pattern["source"])
+			for _, s := range sources {
+				of, exact := s.(string)
+				if !exact {
+					of, _ = at(s, "prefix").(string)
+				}
+				if !strings.HasPrefix(of, "aws.") {
+					t.Errorf("%s: rule %s takes the source %v, which anybody can choose", name, p["Name"], s)
+				}
+			}
+			if len(sources) == 0 {
+				t.Errorf("%s: rule %s takes any source", name, p["Name"])
+			}
+		}
+		if looked < 2 {
+			t.Errorf("%s: %d rules were looked at", name, looked)
 		}
 	}
 }

@@ -21,15 +21,19 @@ type Rule struct {
 // counts and keeps them (S3.1). So do events on our own bus whose detail-type is
 // none that we know, or a misspelt one would be lost in silence (S3.6): the last
 // filter of own-revocation names what goes elsewhere or is ours to say.
+//
+// On the default bus each asks for a source of AWS's: PutEvents takes none that begins
+// with "aws." (NotAuthorizedForSourceException), so that nobody who may put events
+// there can make up that somebody signed out.
 func Rules() []Rule {
 	return []Rule{
 		{Name: "sign-out", Function: "on-logout", ReadOnly: true, Identity: true, Pattern: `{
-			"detail-type": ["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"],
+			"source": [{"prefix": "aws."}], "detail-type": ["AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"],
 			"detail": {"eventSource": ["sso.amazonaws.com"], "eventName": ["Logout"]}}`},
 		{Name: "own-sign-out", OnOwnBus: true, Function: "on-logout", Pattern: `{
 			"source": ["nightshift"], "detail-type": ["Nightshift Signed Out", "Nightshift Notebook Closed", "Nightshift Kernel Stopped"]}`},
 		{Name: "identity", Function: "on-revocation", Identity: true, Pattern: `{
-			"detail-type": [{"suffix": " via CloudTrail"}],
+			"source": [{"prefix": "aws."}], "detail-type": [{"suffix": " via CloudTrail"}],
 			"detail": {
 				"eventSource": ["sso.amazonaws.com", "sso-directory.amazonaws.com", "identitystore.amazonaws.com",
 					"identitystore-scim.amazonaws.com", "identitystore-auth.amazonaws.com", "signin.amazonaws.com"],
@@ -41,7 +45,7 @@ func Rules() []Rule {
 					"Nightshift Session Opened", "Nightshift Session Ending", "Nightshift Session Ended",
 					"Nightshift Notice", "Nightshift Alert", "Nightshift Orphan Found"]}]}`},
 		{Name: "births", Function: "on-run-event", Identity: true, Engines: true, Pattern: `{
-			"detail-type": ["AWS API Call via CloudTrail"],
+			"source": [{"prefix": "aws."}], "detail-type": ["AWS API Call via CloudTrail"],
 			"detail": {
 				"eventSource": ["sso-oauth.amazonaws.com", "sagemaker.amazonaws.com", "emr-containers.amazonaws.com", "elasticmapreduce.amazonaws.com"],
 				"eventName": ["CreateTokenWithIAM", "CreateTrainingJob", "CreateProcessingJob", "StartPipelineExecution", "StartJobRun", "StartNotebookExecution",
