@@ -64,6 +64,10 @@ type event struct {
 // and two spellings of a console sign-in).
 const throughCloudTrail = " via CloudTrail"
 
+// partners begins the sources of events that partners of AWS's make, on buses of
+// their own, from which a rule may send them to ours.
+const partners = "aws.partner/"
+
 func (e *event) message() app.Message {
 	source, detailType := e.text(e.root.at("source")), e.text(e.root.at("detail-type"))
 	if e.err != nil {
@@ -71,8 +75,9 @@ func (e *event) message() app.Message {
 	}
 	if strings.HasSuffix(detailType, throughCloudTrail) {
 		// Only AWS can put events whose source begins so: without this a
-		// forged record on the bus would be believed.
-		if !strings.HasPrefix(source, "aws.") {
+		// forged record on the bus would be believed. What a partner's event
+		// bus brings begins so too, and says what the partner likes.
+		if !strings.HasPrefix(source, "aws.") || strings.HasPrefix(source, partners) {
 			return ignored("source %q is not AWS's, and only AWS records calls", source)
 		}
 		return e.recorded()

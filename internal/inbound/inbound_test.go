@@ -208,7 +208,7 @@ func TestS2_4NoEventIsLaterThanItsArrival(t *testing.T) {
 
 func TestOnlyAWSRecordsCalls(t *testing.T) {
 	tree := sample(t, "cloudtrail-logout", "ana-signs-out")
-	for source, believed := range map[string]bool{"aws.sso": true, "aws.anything": true, "nightshift": false, "com.example": false} {
+	for source, believed := range map[string]bool{"aws.sso": true, "aws.anything": true, "aws.partner/example.com/tenant": false, "nightshift": false, "com.example": false} {
 		tree["source"] = source
 		if m := parse(t, tree); isIgnored(m) == believed {
 			t.Errorf("source %s: %T", source, m)
