@@ -8,14 +8,13 @@ import (
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
 	"nightshift/internal/config"
+	"nightshift/internal/obs/panel"
 )
 
 // memberSettings say over which accounts and Regions a deployment is spread.
@@ -290,7 +289,7 @@ func (d *deployment) hubsRole(f string) awsiam.IPrincipal {
 }
 
 // addForwards makes the rules that send to the hub's default bus what happens here,
-// and the queue of what could not be sent in a day.
+// and the queue of what could not be sent: at once where it is refused, else after a day.
 func (d *deployment) addForwards(m config.Place) {
 	rules := d.spread().Forwards(m, slices.ContainsFunc(d.Endpoints, func(e config.Endpoint) bool { return e.In(d.Hub.Region) == m }))
 	var arns []*string // written out: the rules know the role and the queue
@@ -305,7 +304,7 @@ func (d *deployment) addForwards(m config.Place) {
 		}}),
 	})
 	d.allow(role, grant{sid: "Forward", actions: []string{"events:PutEvents"}, resources: exact(d.defaultBus())})
-	dead := d.lastQueue("forward-dead", "It is the dead-letter queue of the rules that forward events: an alarm watches it, and the hub finds by its own checks what the events would have told.")
+	dead := d.lastQueue(panel.Dead(panel.Forwarded), "It is the dead-letter queue of the rules that forward events: an alarm watches it, and the hub finds by its own checks what the events would have told.")
 	keep(dead, "OnlyItsRules", from)
 	for _, r := range rules {
 		var pattern map[string]any
@@ -325,18 +324,8 @@ func (d *deployment) addForwards(m config.Place) {
 		}
 		awsevents.NewCfnRule(d.stack, text("Rule-"+r.Name), props)
 	}
-	d.watchForwards(dead)
-}
-
-// watchForwards pages where events could not be sent.
-func (d *deployment) watchForwards(dead awssqs.Queue) {
 	d.addTopic()
-	made := awscloudwatch.NewAlarm(d.stack, text("Alarm-forward-dead"), &awscloudwatch.AlarmProps{
-		AlarmName:        text(d.named("forward-dead")),
-		AlarmDescription: text("Events could not be sent to Nightshift in " + d.Hub.String() + " for a day. What to do: infra/README.md#forward-dead"),
-		Metric:           dead.MetricApproximateNumberOfMessagesVisible(&awscloudwatch.MetricOptions{Period: awscdk.Duration_Minutes(number(1)), Statistic: text("Maximum")}),
-		Threshold:        number(0), EvaluationPeriods: number(1),
-		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD, TreatMissingData: awscloudwatch.TreatMissingData_NOT_BREACHING,
-	})
-	made.Node().DefaultChild().(awscloudwatch.CfnAlarm).SetAlarmActions(&[]*string{d.topic.TopicArn()})
+	for _, a := range panel.MemberAlarms() {
+		d.alarm(a)
+	}
 }

@@ -28,11 +28,14 @@ type scene struct {
 	n int // events put so far
 }
 
+// allAlarms are those of the hub's stack and of a member's.
+func allAlarms() []panel.Alarm { return slices.Concat(panel.Alarms(), panel.MemberAlarms()) }
+
 // alarmed are the alarms that are on: those whose metric was beyond the limit in
 // each of the last whole periods.
 func (w *scene) alarmed() []string {
 	var on []string
-	for _, a := range panel.Alarms() {
+	for _, a := range allAlarms() {
 		beyond := true
 		for i := range a.Periods {
 			beyond = beyond && a.Beyond(w.s.CloudWatch.Value(a.Metric, w.s.Clock.Now().Add(-time.Duration(i+1)*panel.Period)))
@@ -64,10 +67,15 @@ func (w *scene) pass(periods int, each func(w *scene)) []string {
 // put says something on our bus, or on the default one.
 func (w *scene) put(source, kind, detail string) {
 	w.t.Helper()
+	w.putAt(hub, source, kind, detail)
+}
+
+func (w *scene) putAt(at config.Place, source, kind, detail string) {
+	w.t.Helper()
 	w.n++
 	now := w.s.Clock.Now().UTC().Format(time.RFC3339)
 	body := fmt.Sprintf(`{"version":"0","id":"a-%d","source":%q,"detail-type":%q,"account":%q,"region":%q,"time":%q,"resources":[],"detail":%s}`,
-		w.n, source, kind, Account, Region, now, strings.ReplaceAll(detail, "NOW", now))
+		w.n, source, kind, at.Account, at.Region, now, strings.ReplaceAll(detail, "NOW", now))
 	if err := w.s.Put([]byte(body)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -189,6 +197,7 @@ func (f forged) History(ctx context.Context, id string, after int64, limit int) 
 // again; with may.
 type trouble struct {
 	name    string
+	center  config.Place // where Identity Center is; zero: here
 	plant   func(*scene)
 	each    func(*scene) // each minute while it lasts
 	lasts   int          // periods
@@ -196,6 +205,9 @@ type trouble struct {
 	clears  int // periods until every alarm is off again
 	on, may []string
 }
+
+// far is where Identity Center is, if not here.
+var far = config.Place{Account: "111122223333", Region: "eu-central-1"}
 
 // called are the functions that only machines and people call.
 var called = []string{"console", "move-notebook", "open-session", "preflight", "repair", "restart-session", "start-run"}
@@ -259,6 +271,21 @@ func troubles() []trouble {
 		{name: "an event is not understood", on: []string{"parked"}, plant: func(w *scene) { w.put("nightshift", "Nightshift Signed Out", `{"at":"NOW"}`) }, lasts: 1, mend: never, clears: 2},
 		{name: "an event is of no known kind", on: []string{"unrecognised"}, plant: func(w *scene) { w.trail("EndAllSessions") }, lasts: 1, mend: never, clears: 2},
 		{name: "a run is nobody's", on: []string{"orphan-found"}, plant: func(w *scene) { w.livy("") }, lasts: 3, mend: never, clears: 2},
+		{name: "what a member forwards is refused", center: far, on: []string{"forward-dead"},
+			plant: func(w *scene) {
+				w.s.Troubles.Bar(far, true)
+				w.putAt(far, "aws.sso", "AWS API Call via CloudTrail", `{"eventTime":"NOW","eventSource":"sso.amazonaws.com","eventName":"Logout","eventID":"far","eventType":"AwsApiCall","userIdentity":{"onBehalfOf":{"userId":"u-chloe"}}}`)
+			}, lasts: 3, mend: func(w *scene) {
+				w.s.Troubles.Bar(far, false)
+				if n := w.s.PurgeForwards(); n != 1 {
+					w.t.Errorf("%d events lay in the dead-letter queue, want the one", n)
+				}
+				// What it told is found in CloudTrail's history meanwhile (S3.5c).
+				page, err := w.s.Store.OfUser(w.t.Context(), "u-chloe", "")
+				if err != nil || len(page.Sessions) != 0 {
+					w.t.Errorf("u-chloe has signed out, and still has %+v (%v)", page.Sessions, err)
+				}
+			}, clears: 2},
 		{name: "somebody changed the records", on: []string{"chain-broken"}, plant: func(w *scene) { w.s.App.Store = forged{w.s.App.Store} }, lasts: 3,
 			mend: func(w *scene) { w.s.App.Store = w.s.Store }, clears: 3},
 	}
@@ -268,7 +295,7 @@ func troubles() []trouble {
 // while it lasts and until it is over, and none afterwards.
 func perform(t *testing.T, x trouble) []string {
 	c := clock.New(time.Date(2026, 11, 20, 18, 0, 0, 0, time.UTC))
-	s, err := New(Options{Clock: c})
+	s, err := New(Options{Clock: c, Identity: x.center})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +344,7 @@ func TestEveryAlarmFiresAndClears(t *testing.T) {
 			}
 		})
 	}
-	for _, a := range panel.Alarms() {
+	for _, a := range allAlarms() {
 		if !seen[a.Name] {
 			t.Errorf("%s has never been seen to fire", a.Name)
 		}

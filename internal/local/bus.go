@@ -14,6 +14,7 @@ import (
 
 	"nightshift/internal/asl/clock"
 	"nightshift/internal/config"
+	"nightshift/internal/obs/panel"
 )
 
 // delivery is how long an event takes from the bus to its function.
@@ -29,8 +30,9 @@ const historyKept = 20_000
 type bus struct {
 	clock *clock.Clock
 	call  func(ctx context.Context, function string, payload []byte) ([]byte, error)
-	// spread says whose events come from elsewhere.
+	// spread says whose events come from elsewhere, bars whose are refused.
 	spread config.Spread
+	bars   func(config.Place) bool
 
 	mu      sync.Mutex
 	history []recorded
@@ -78,7 +80,11 @@ func (b *bus) forward(at config.Place, body []byte) error {
 		if err != nil {
 			return fmt.Errorf("rule %s of %s: %w", r.Name, at, err)
 		}
-		if ok {
+		switch {
+		case ok && b.bars(at):
+			// EventBridge tries no more where it is refused: it is no passing fault.
+			b.shelf.left(panel.Forwarded, "", body)
+		case ok:
 			b.clock.Go(func() {
 				if b.clock.Sleep(context.Background(), delivery) == nil {
 					_ = b.route(body, false) // a broken rule shows in its own test

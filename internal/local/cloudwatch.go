@@ -140,6 +140,7 @@ func of(namespace, name, dimension, value string) panel.Metric {
 type Troubles struct {
 	mu     sync.Mutex
 	broken map[string]reply // by function
+	barred map[config.Place]bool
 	silent atomic.Bool
 	lag    atomic.Int64
 }
@@ -185,6 +186,23 @@ func (t *Troubles) Silence(silent bool) { t.silent.Store(silent) }
 
 // Lag has changes take so much longer from the table to run-effects.
 func (t *Troubles) Lag(d time.Duration) { t.lag.Store(int64(d)) }
+
+// Bar has the hub's bus refuse what a member's rules forward, as where its policy does
+// not name the member, or the forwarding role was changed; or admit it again.
+func (t *Troubles) Bar(member config.Place, refuse bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.barred == nil {
+		t.barred = map[config.Place]bool{}
+	}
+	t.barred[member] = refuse
+}
+
+func (t *Troubles) bars(member config.Place) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.barred[member]
+}
 
 // invoked publishes what Lambda does of an invocation.
 func (s *System) invoked(function string, err error) {
@@ -252,6 +270,17 @@ func (s *System) Purge(function string) {
 	delete(s.bus.shelf.failed, function)
 }
 
+// PurgeForwards empties the members' queues of what could not be forwarded, and says
+// how much that was.
+func (s *System) PurgeForwards() int {
+	q := s.bus.shelf
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := len(q.dead[panel.Forwarded])
+	delete(q.dead, panel.Forwarded)
+	return n
+}
+
 // Redrive sends a dead-letter queue's messages back to the queue that they came
 // from, and says how many.
 func (s *System) Redrive(function string) int {
@@ -284,6 +313,9 @@ func (s *System) sample() {
 	}
 	for _, f := range []string{panel.Scheduled, panel.Streamed} {
 		depth(panel.Failed(f), q.failed[f])
+	}
+	if len(s.spread.Members) > 0 {
+		depth(panel.Dead(panel.Forwarded), len(q.dead[panel.Forwarded])) // of all members together
 	}
 }
 

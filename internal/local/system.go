@@ -182,7 +182,7 @@ func New(o Options) (*System, error) {
 	if o.Identity != (config.Place{}) {
 		s.spread.Members = append(slices.Clone(o.Members), o.Identity)
 	}
-	s.bus = &bus{clock: o.Clock, call: s.call, shelf: newShelf(), spread: s.spread}
+	s.bus = &bus{clock: o.Clock, call: s.call, shelf: newShelf(), spread: s.spread, bars: s.Troubles.bars}
 	s.Directory = newDirectory(s.bus)
 	s.aws, s.since = awsServices(), o.Clock.Now()
 	if err := s.load(o.Histories); err != nil {

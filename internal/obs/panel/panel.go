@@ -150,6 +150,15 @@ func Alarms() []Alarm {
 	return slices.Concat(promise(), understood(), carried(), functions(), loops())
 }
 
+// Forwarded is what a member's rules send to the hub, as Dead and an alarm name it.
+const Forwarded = "forward"
+
+// MemberAlarms are the alarms of a member's stack.
+func MemberAlarms() []Alarm {
+	return []Alarm{{Name: Dead(Forwarded), Runbook: "forward-dead", Periods: 1, Metric: depth(Dead(Forwarded)),
+		What: "Events of this place could not be sent to Nightshift's hub: the reason stands beside each in the dead-letter queue."}}
+}
+
 // promise are the alarms about stops, and about what stops rest on.
 func promise() []Alarm {
 	return []Alarm{
