@@ -206,6 +206,7 @@ func judge(out io.Writer, small, large size, a, b measured) error {
 			first, least = q.name, reached
 		}
 	}
+	openings(out, whole["open"])
 	costs(out, whole)
 	people(out)
 	if first == "" {
@@ -213,6 +214,22 @@ func judge(out io.Writer, small, large size, a, b measured) error {
 	}
 	fmt.Fprintf(out, "first_limit name=%q sessions=%s\n", first, number(least))
 	return nil
+}
+
+// openings prints how many sessions a second can be opened by each quota that an opening
+// uses of: an execution of run for each, and what was counted while all were opened.
+func openings(out io.Writer, open figures) {
+	an := func(used func(figures) float64) float64 { return used(open) * 60 / fullSessions }
+	each := figures{
+		"StartExecution": 1, "state transitions": runTransitions, "functions at once": an(concurrency),
+		"reads of one partition": an(hottest("read")), "writes of one partition": an(hottest("write")),
+		"reads of the table": an(perSecond("dynamodb.read_units")), "writes of the table": an(perSecond("dynamodb.write_units")),
+	}
+	for _, q := range quotas {
+		if used := each[q.name]; used > 0 {
+			fmt.Fprintf(out, "opening quota=%q used_each=%s allows=%s openings_a_s=%s\n", q.name, number(used), number(q.allows), number(q.allows/used))
+		}
+	}
 }
 
 // costs prints what a month costs: the standing sessions, as many opened anew each day,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -102,6 +103,15 @@ func TestFiguresAreLinearWhereALineIsDrawn(t *testing.T) {
 	}
 	if text := out.String(); strings.Count(text, "\nlimit ") != len(quotas) || !strings.Contains(text, "\nfirst_limit name=") {
 		t.Errorf("%s", text)
+	}
+	// An opening starts an execution of run, and reads the policy four times.
+	for _, said := range []string{`\nopening quota="StartExecution" .* openings_a_s=300\n`, `\nopening quota="reads of one partition" .* openings_a_s=750\n`} {
+		if !regexp.MustCompile(said).MatchString(out.String()) {
+			t.Errorf("%q is not said:\n%s", said, out.String())
+		}
+	}
+	if n := strings.Count(out.String(), "\nopening quota="); n != 7 {
+		t.Errorf("openings are held to %d quotas, want 7", n)
 	}
 	regression(t, b)
 }
