@@ -46,29 +46,21 @@ func (a *App) ParkedEvents(ctx context.Context, who Actor, cursor string) ([]Par
 	return stories, next, nil
 }
 
-// parkedPages bounds the pages in which a parked event is looked for. Their list is
-// written by mistakes: there are few. Beyond, it is not found.
-const parkedPages = 200
-
 // ParkedEvent reads one parked event.
 func (a *App) ParkedEvent(ctx context.Context, who Actor, id string) (ParkedStory, error) {
 	const op = "read parked event"
-	cursor := ""
-	for range parkedPages {
-		page, next, err := a.ParkedEvents(ctx, who, cursor)
-		if err != nil {
-			return ParkedStory{}, err
-		}
-		for _, p := range page {
-			if p.ID == id {
-				return p, nil
-			}
-		}
-		if cursor = next; next == "" {
-			break
-		}
+	if err := who.admin(op); err != nil {
+		return ParkedStory{}, err
 	}
-	return ParkedStory{}, fault.Newf(op, fault.NotFound, "there is no parked event %q; they are kept for a limited time", id)
+	p, err := a.Store.ParkedEvent(ctx, id)
+	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Invalid) { // what cannot be an id is none's
+		err = fault.Newf(op, fault.NotFound, "there is no parked event %q; they are kept for a limited time", id)
+	}
+	if err != nil {
+		return ParkedStory{}, err
+	}
+	at, err := a.Store.Mark(ctx, markReplayed(id))
+	return ParkedStory{p, at}, err
 }
 
 // ReplayParked takes a parked event again, as it came: after what refused it was
@@ -133,10 +125,14 @@ func (a *App) Samples(ctx context.Context, who Actor, cursor string) ([]SampleSt
 	return stories, next, nil
 }
 
+// samplePages bounds the pages in which a kind is looked for: kinds are few. Beyond, it
+// is not found.
+const samplePages = 200
+
 // Sample reads one of them.
 func (a *App) Sample(ctx context.Context, who Actor, id string) (SampleStory, error) {
 	cursor := ""
-	for range parkedPages {
+	for range samplePages {
 		page, next, err := a.Samples(ctx, who, cursor)
 		if err != nil {
 			return SampleStory{}, err

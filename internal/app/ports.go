@@ -183,7 +183,9 @@ type Store interface {
 	// Park keeps an event that could not be used; the same ID is kept once. It
 	// answers whether it was kept now.
 	Park(ctx context.Context, p Parked) (fresh bool, err error)
-	// ParkedEvents lists what was parked, newest first.
+	// ParkedEvent reads one of them, NotFound where there is none; ParkedEvents lists
+	// them, newest first.
+	ParkedEvent(ctx context.Context, id string) (Parked, error)
 	ParkedEvents(ctx context.Context, cursor string) (parked []Parked, next string, err error)
 	// Sample counts an unrecognised kind of event and keeps one body of each
 	// kind (S3.1); it answers the count including this one.

@@ -52,7 +52,7 @@ func (s sealedStore) Sample(context.Context, string, []byte, time.Time) (int64, 
 
 // The reads of a store; whatever else a store can do is a write, and is sealed.
 var reads = []string{"Session", "Sessions", "History", "Claimed", "OfUser", "OfEndpoint", "Due", "List", "Unfinished", "Changes", "Anchors", "User",
-	"PendingUsers", "Endpoint", "Endpoints", "Policy", "ParkedEvents", "Samples", "Mark", "Notebook", "Notebooks", "Moves", "Ledger"}
+	"PendingUsers", "Endpoint", "Endpoints", "Policy", "ParkedEvent", "ParkedEvents", "Samples", "Mark", "Notebook", "Notebooks", "Moves", "Ledger"}
 
 // Every write of a store is one that the tests below would see.
 func TestASealedStoreIsSealed(t *testing.T) {

@@ -121,6 +121,19 @@ func TestS3_6ParkedEvents(t *testing.T) {
 	}
 }
 
+// S3.6: a portal that says everything wrong for an evening parks many events; the first
+// of them is found as soon as the last, and taken again.
+func TestS3_6OneOfVeryManyParkedEvents(t *testing.T) {
+	w := newWorld(t)
+	w.parks("p-first", signedOut)
+	for i := range 21_000 {
+		w.now = w.now.Add(time.Second)
+		w.parks(fmt.Sprintf("p-%05d", i), "{}")
+	}
+	w.wants(200, admin, "GET", "/api/parked/p-first", "")
+	w.wants(200, admin, "POST", "/api/parked/p-first/replay", "{}")
+}
+
 // S3.1: of what is not recognised each kind is listed, with how often it came, and one
 // is shown as it came.
 func TestS3_1Samples(t *testing.T) {

@@ -277,6 +277,22 @@ func (s *Store) Park(ctx context.Context, p app.Parked) (bool, error) {
 	return err == nil, classify(op, err)
 }
 
+// ParkedEvent implements app.Store.
+func (s *Store) ParkedEvent(ctx context.Context, id string) (app.Parked, error) {
+	const op = "ddbstore: read parked event"
+	if err := app.CheckID(op, "event id", id); err != nil {
+		return app.Parked{}, err
+	}
+	it, err := s.get(ctx, op, parkedOf(id))
+	if err != nil {
+		return app.Parked{}, err
+	}
+	if it == nil {
+		return app.Parked{}, fault.Newf(op, fault.NotFound, "no event %q is parked", id)
+	}
+	return decodeParked(op, it)
+}
+
 func decodeParked(op string, it item) (app.Parked, error) {
 	var d parkedDoc
 	err := decode(op, it, &d)

@@ -139,12 +139,27 @@ func (s *Store) Park(ctx context.Context, p app.Parked) (bool, error) {
 	p.Body = p.Body[:min(len(p.Body), BodyMax)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.parked[p.ID] {
+	if _, kept := s.parked[p.ID]; kept {
 		return false, nil
 	}
-	s.parked[p.ID] = true
+	s.parked[p.ID] = p
 	s.index.park(p)
 	return true, nil
+}
+
+// ParkedEvent implements app.Store.
+func (s *Store) ParkedEvent(ctx context.Context, id string) (app.Parked, error) {
+	const op = "memstore: read parked event"
+	if err := errors.Join(ready(ctx, op), app.CheckID(op, "event id", id)); err != nil {
+		return app.Parked{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, kept := s.parked[id]
+	if !kept {
+		return p, fault.Newf(op, fault.NotFound, "no event %q is parked", id)
+	}
+	return p, nil
 }
 
 // Sample implements app.Store; a body beyond BodyMax is cut.

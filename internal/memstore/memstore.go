@@ -38,7 +38,7 @@ type Store struct {
 	users     map[string]session.UserFacts
 	endpoints map[string]app.Endpoint
 	policy    session.Policy
-	parked    map[string]bool
+	parked    map[string]app.Parked
 	samples   map[string]app.Sampled
 	marks     map[string]time.Time
 	anchors   []proof.Anchor // by number, from 1 on
@@ -88,7 +88,7 @@ func New(opts ...Option) *Store {
 		users:     map[string]session.UserFacts{},
 		endpoints: map[string]app.Endpoint{},
 		policy:    session.DefaultPolicy(),
-		parked:    map[string]bool{},
+		parked:    map[string]app.Parked{},
 		samples:   map[string]app.Sampled{},
 		marks:     map[string]time.Time{},
 		notebooks: map[string]app.Notebook{},

@@ -152,6 +152,14 @@ func parking(t *testing.T, s suite) {
 	}
 	s.Settle()
 	second.Body = second.Body[:256<<10]
+	for _, want := range []app.Parked{first, second} {
+		if got, err := s.Store.ParkedEvent(s.ctx, want.ID); err != nil || got != want {
+			t.Errorf("%s is read as %.600v, %v", want.ID, got, err)
+		}
+	}
+	if _, err := s.Store.ParkedEvent(s.ctx, "e3"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("an event that is not parked: %v", err)
+	}
 	if got := everything(t, s.parked); !slices.Equal(got, []app.Parked{second, first}) {
 		t.Errorf("parked: %.600v", got)
 	}
@@ -314,6 +322,7 @@ func emptyIDs(t *testing.T, s suite) {
 		{"endpoint", func(id string) error { return s.Store.PutEndpoint(s.ctx, app.Endpoint{ID: id, Version: 1}) }},
 		{"endpoint", func(id string) error { return s.Store.Wake(s.ctx, id) }},
 		{"event id", func(id string) error { return s.park(app.Parked{ID: id}) }},
+		{"event id", func(id string) error { _, err := s.Store.ParkedEvent(s.ctx, id); return err }},
 		{"kind", func(id string) error { _, err := s.Store.Sample(s.ctx, id, nil, base); return err }},
 		{"name", func(id string) error { _, err := s.Store.Mark(s.ctx, id); return err }},
 		{"name", func(id string) error { return s.Store.SetMark(s.ctx, id, base) }},
