@@ -442,10 +442,10 @@ func TestMachines(t *testing.T) {
 			got = append(got, s)
 		}
 		slices.Sort(got)
-		if !slices.Equal(got, statemachines.Substitutions(name)) {
-			t.Errorf("%s: given are %v, needed %v", name, got, statemachines.Substitutions(name))
+		if !slices.Equal(got, statemachines.Substitutions(statemachines.Definition(name))) {
+			t.Errorf("%s: given are %v, needed %v", name, got, statemachines.Substitutions(statemachines.Definition(name)))
 		}
-		for s, v := range statemachines.Values(name) {
+		for s, v := range statemachines.Values(statemachines.Definition(name)) {
 			if subs[s] != v {
 				t.Errorf("%s: ${%s} is %v, want %s", name, s, subs[s], v)
 			}

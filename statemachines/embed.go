@@ -140,18 +140,18 @@ var substitution = regexp.MustCompile(`\$\{([A-Za-z0-9_]+)\}`)
 
 // Substitutions lists the names that stand as ${Name} in a definition, sorted:
 // those of Values and those of ARNs.
-func Substitutions(name string) []string {
+func Substitutions(definition []byte) []string {
 	var names []string
-	for _, found := range substitution.FindAllSubmatch(Definition(name), -1) {
+	for _, found := range substitution.FindAllSubmatch(definition, -1) {
 		names = append(names, string(found[1]))
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// Values gives the substitutions of a machine that are numbers, as text; the
+// Values gives the substitutions of a definition that are numbers, as text; the
 // rest of Substitutions are ARNs.
-func Values(name string) map[string]string {
+func Values(definition []byte) map[string]string {
 	all := map[string]string{
 		"TaskTimeoutSeconds": seconds(cadence.TaskTimeout),
 		"RunWaitSeconds":     seconds(RunWait),
@@ -163,7 +163,7 @@ func Values(name string) map[string]string {
 		"GraceRounds":        strconv.Itoa(GraceRounds),
 	}
 	values := map[string]string{}
-	for _, s := range Substitutions(name) {
+	for _, s := range Substitutions(definition) {
 		if v, ok := all[s]; ok {
 			values[s] = v
 		}

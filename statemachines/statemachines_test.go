@@ -44,8 +44,8 @@ var arns = map[string]string{
 // load puts numbers and ARNs into a machine, as whoever deploys it does.
 func load(t testing.TB, name string) *asl.Machine {
 	t.Helper()
-	subs := statemachines.Values(name)
-	for _, s := range statemachines.Substitutions(name) {
+	subs := statemachines.Values(statemachines.Definition(name))
+	for _, s := range statemachines.Substitutions(statemachines.Definition(name)) {
 		if arn, ok := arns[s]; ok {
 			subs[s] = arn
 		}
@@ -72,8 +72,8 @@ func TestSubstitutionsAreNumbersOrARNs(t *testing.T) {
 	}
 	for _, name := range statemachines.Names() {
 		var got []string
-		values := statemachines.Values(name)
-		for _, s := range statemachines.Substitutions(name) {
+		values := statemachines.Values(statemachines.Definition(name))
+		for _, s := range statemachines.Substitutions(statemachines.Definition(name)) {
 			if v, ok := values[s]; ok {
 				if n, err := strconv.Atoi(v); err != nil || n < 1 {
 					t.Errorf("%s: %s is %q, not a whole number above 0", name, s, v)

@@ -107,6 +107,9 @@ type Options struct {
 	// ours, the place of Identity Center, which is a member without engines.
 	Members  []config.Place
 	Identity config.Place
+	// Definitions are those of machines that are not today's, by their name: what
+	// executions go on with that were begun before a deployment.
+	Definitions map[string][]byte
 }
 
 // System is a running local system. Use New, and Close when done.
@@ -185,7 +188,7 @@ func New(o Options) (*System, error) {
 	s.bus = &bus{clock: o.Clock, call: s.call, shelf: newShelf(), spread: s.spread, bars: s.Troubles.bars}
 	s.Directory = newDirectory(s.bus)
 	s.aws, s.since = awsServices(), o.Clock.Now()
-	if err := s.load(o.Histories); err != nil {
+	if err := s.load(o); err != nil {
 		return nil, err
 	}
 	engines, err := s.engines()
@@ -260,7 +263,7 @@ func localAWS() aws.Config {
 
 // load reads the machines with the substitutions that the deployment would
 // make.
-func (s *System) load(histories int64) error {
+func (s *System) load(o Options) error {
 	arns := map[string]string{
 		statemachines.OpenSessionArn: functionARN("open-session"), statemachines.StartRunArn: functionARN("start-run"),
 		statemachines.ObserveEndpointArn: functionARN("observe-endpoint"), statemachines.DrainEndpointArn: functionARN("drain-endpoint"),
@@ -270,24 +273,28 @@ func (s *System) load(histories int64) error {
 	}
 	s.machines, s.definitions = map[string]*asl.Machine{}, map[string]string{}
 	for _, name := range statemachines.Names() {
-		subs := statemachines.Values(name)
-		for _, n := range statemachines.Substitutions(name) {
+		definition, before := o.Definitions[name]
+		if !before {
+			definition = statemachines.Definition(name)
+		}
+		subs := statemachines.Values(definition)
+		for _, n := range statemachines.Substitutions(definition) {
 			if arn, ok := arns[n]; ok {
 				subs[n] = arn
 			}
 		}
-		m, err := asl.Load(statemachines.Definition(name), subs, statemachines.Integrations()...)
+		m, err := asl.Load(definition, subs, statemachines.Integrations()...)
 		if err != nil {
 			return fmt.Errorf("state machine %s: %w", name, err)
 		}
 		s.machines[machineARN(name)] = m
-		text := string(statemachines.Definition(name))
+		text := string(definition)
 		for n, v := range subs {
 			text = strings.ReplaceAll(text, "${"+n+"}", v)
 		}
 		s.definitions[name] = text
 	}
-	s.runner = asl.New(s.Clock, services{s}, asl.Options{Seed: 1, DropHistories: true, HistoriesKept: histories, OnStatus: s.executionEnded})
+	s.runner = asl.New(s.Clock, services{s}, asl.Options{Seed: 1, DropHistories: true, HistoriesKept: o.Histories, OnStatus: s.executionEnded})
 	return nil
 }
 

@@ -262,8 +262,8 @@ var machines = sync.OnceValue(func() map[string]*asl.Machine {
 	}
 	all := map[string]*asl.Machine{}
 	for _, name := range []string{statemachines.Run, statemachines.Watch, statemachines.Drain} {
-		subs := statemachines.Values(name)
-		for _, n := range statemachines.Substitutions(name) {
+		subs := statemachines.Values(statemachines.Definition(name))
+		for _, n := range statemachines.Substitutions(statemachines.Definition(name)) {
 			if arn, ok := arns[n]; ok {
 				subs[n] = arn
 			}

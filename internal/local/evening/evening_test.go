@@ -23,8 +23,15 @@ import (
 // played is an evening as it stands at an hour, with its system still there.
 func played(t *testing.T, until string, sabotage func(*local.System)) (*play, Result) {
 	t.Helper()
+	return playedWith(t, local.Options{}, until, sabotage)
+}
+
+// playedWith is played, on a system with options of its own.
+func playedWith(t *testing.T, o local.Options, until string, sabotage func(*local.System)) (*play, Result) {
+	t.Helper()
 	c := clock.New(start)
-	s, err := local.New(local.Options{Clock: c, IndexLag: 2 * time.Second})
+	o.Clock, o.IndexLag = c, 2*time.Second
+	s, err := local.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

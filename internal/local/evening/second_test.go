@@ -24,6 +24,22 @@ func TestSecondEveningHolds(t *testing.T) {
 	}
 }
 
+// secondOn is the second evening before its start.
+func secondOn(t *testing.T, o local.Options) *second {
+	t.Helper()
+	o.Clock, o.IndexLag = clock.New(SecondStart()), 2*time.Second
+	s, err := local.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	p, err := newSecond(s, func(Line) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 // Each verdict of the second evening can fail: with a fault planted, it does.
 func TestSecondEveningIsJudged(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -38,18 +54,9 @@ func TestSecondEveningIsJudged(t *testing.T) {
 		"the network cannot be read":           {func(s *local.System) { s.EC2.Refuse("DescribeRouteTables", 403, "UnauthorizedOperation") }, "17:54:59", "prepare-again is FAILED"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c0 := clock.New(SecondStart())
-			s, err := local.New(local.Options{Clock: c0, IndexLag: 2 * time.Second})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(s.Close)
-			p, err := newSecond(s, func(Line) {})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p.when(on(c.at), func() { c.sabotage(s) })
-			c0.RunUntil(on("22:30"))
+			p := secondOn(t, local.Options{})
+			p.when(on(c.at), func() { c.sabotage(p.s) })
+			p.s.Clock.RunUntil(on("22:30"))
 			p.err = nil // the script may stumble over what was planted: the verdicts must say it
 			r := p.judge()
 			var said []string

@@ -149,8 +149,8 @@ func (w *World) load() {
 		statemachines.WatchMachineArn: machineARN(statemachines.Watch), statemachines.DrainMachineArn: machineARN(statemachines.Drain),
 	}
 	for _, name := range []string{statemachines.Watch, statemachines.Drain} {
-		values := statemachines.Values(name)
-		for _, n := range statemachines.Substitutions(name) {
+		values := statemachines.Values(statemachines.Definition(name))
+		for _, n := range statemachines.Substitutions(statemachines.Definition(name)) {
 			if arn, ok := arns[n]; ok {
 				values[n] = arn
 			}
