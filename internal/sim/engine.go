@@ -154,7 +154,7 @@ type Engine struct {
 	// What its listings told, where its server may forget (nature.forgets).
 	shown  map[workload.Ref]bool // by the last complete one
 	silent bool                  // since then the API has failed, or the server forgot all
-	blanks []time.Time           // complete ones that, after such silence, showed nothing of what the one before had
+	blanks []time.Time           // complete ones that, after such silence, showed no session's run of those that the one before had
 }
 
 var _ app.Engine = (*Engine)(nil)
@@ -164,7 +164,8 @@ func (e *Engine) showed(l workload.Listing, now time.Time) {
 	shown, before := make(map[workload.Ref]bool, len(l.Runs)), false
 	for i := range l.Runs {
 		ref := l.Runs[i].Run.Ref()
-		shown[ref], before = true, before || e.shown[ref]
+		// Only records can tell: what is nobody's session survives unnoticed.
+		shown[ref], before = true, before || e.silent && e.shown[ref] && e.w.holder(e.byRef[ref]) != nil
 	}
 	if e.silent && len(e.shown) > 0 && !before {
 		e.w.struck["listings that after an outage show nothing of before"]++

@@ -159,3 +159,32 @@ func TestS2_4KernelStoppedWhileItStarts(t *testing.T) {
 		t.Errorf("after %d starts the run is %+v; had to end: %v", starts, p.Run, r.Musts)
 	}
 }
+
+// TestS2_1AStopIsUnheardAndTheServerSilent: a stop is carried out and its answer lost,
+// an outage follows, and after it the server shows only what nobody's record has: from
+// the records that is a restart, whose ten minutes are the engine's (decisions/0014).
+func TestS2_1AStopIsUnheardAndTheServerSilent(t *testing.T) {
+	t.Parallel()
+	left := Epoch.Add(10 * time.Minute)
+	r := Play(Options{
+		Faults: &Faults{Outages: []Outage{{Endpoint: Livy, From: left.Add(10 * time.Second), Until: left.Add(8 * time.Minute)}}},
+		Verdict: func(c Call) Verdict {
+			if c.Port == "engine" && c.Op == "Stop" {
+				return Unsaid
+			}
+			return CarryOut
+		},
+		Script: func(w *World) {
+			_, u := one(w, Livy)
+			w.AddPlan(Plan{User: u, Engine: workload.Livy, Endpoint: Livy, At: Epoch.Add(time.Minute)})
+			w.AddPlan(Plan{User: u, Engine: workload.Livy, Endpoint: Livy, At: Epoch.Add(2 * time.Minute), Behind: true, Nameless: true})
+			w.At(left, func() { w.SignOut(u, true) })
+		},
+	})
+	for _, v := range r.Violations {
+		t.Error(v)
+	}
+	if r.Stops != 1 || r.Musts["sign-out"] != 1 || r.Struck["calls in an outage"] == 0 {
+		t.Errorf("%d runs were asked to stop, had to end: %v, %v", r.Stops, r.Musts, r.Struck)
+	}
+}
