@@ -25,9 +25,10 @@ type Cause struct {
 	Execution   string // ARN
 	Domain      string
 	Interactive session.InteractiveSession
-	Portal      string    // the portal session that it ended; "" is none
-	Known       time.Time // when news of it first reached one of our functions; zero: never yet
-	Recorded    time.Time // when CloudTrail's history has it, where a replay looks it up
+	Portal      string      // the portal session that it ended; "" is none
+	Known       time.Time   // when news of it first reached one of our functions; zero: never yet
+	Recorded    time.Time   // when CloudTrail's history has it, where a replay looks it up
+	news        []time.Time // whenever word of it reached one of our functions
 }
 
 // knowable is from when Nightshift knew, or had to: a replay comes each 5
@@ -41,9 +42,13 @@ func (c *Cause) knowable(now time.Time) time.Time {
 }
 
 func (c *Cause) know(now time.Time) {
-	if c != nil && c.Known.IsZero() {
+	if c == nil {
+		return
+	}
+	if c.Known.IsZero() {
 		c.Known = now
 	}
+	c.news = append(c.news, now)
 }
 
 // event is one event on its way.
@@ -85,15 +90,19 @@ func routesOf(e *event) []string {
 // bus stands for EventBridge, the queues behind its rules, and the event history
 // of CloudTrail.
 type bus struct {
-	w       *World
-	history []*event
-	dead    int
+	w         *World
+	history   []*event
+	malformed []*event // they are of no kind of cause
+	dead      int
 }
 
 // put loses, copies, delays and delivers an event.
 func (b *bus) put(e *event) {
 	w, f := b.w, &b.w.Faults
 	e.at = w.Clock.Now()
+	if e.cause != nil && e.cause.Kind == "" {
+		b.malformed = append(b.malformed, e)
+	}
 	if e.replayed {
 		e.recorded = e.at.Add(w.upTo(f.Lateness))
 		if e.cause != nil {

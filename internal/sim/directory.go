@@ -19,7 +19,8 @@ type User struct {
 	Out      bool // has signed out of it, or it was revoked
 	Status   app.UserStatus
 	Access   session.Tri
-	standing *Cause // why the status or the access is what it is
+	standing *Cause // why the status is what it is
+	removed  *Cause // why the access is off
 }
 
 // directory stands for IAM Identity Center, the identity store and the settings
@@ -84,7 +85,7 @@ func (d *directory) Access(_ context.Context, user, _ string) (session.Tri, erro
 	case d.w.Faults.Throttle > 0 && !d.w.calm && d.w.rand.IntN(20) == 0:
 		return session.Unknown, nil
 	case u.Access == session.Off:
-		u.standing.know(d.w.Clock.Now())
+		u.removed.know(d.w.Clock.Now())
 	}
 	return u.Access, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"nightshift/internal/app"
 	"nightshift/internal/asl"
+	"nightshift/internal/cadence"
 	"nightshift/internal/proof"
 	"nightshift/internal/session"
 )
@@ -107,6 +108,7 @@ func (w *World) judge() {
 		claims := w.claims(r, run)
 		w.judgeRecord(r, run)
 		w.judgeEnd(r, run, claims)
+		w.judgeCause(r, run, claims)
 		if run != nil {
 			if r.now.Origin != session.Zombie {
 				reasons[run] = append(reasons[run], claims...)
@@ -151,6 +153,9 @@ func (w *World) judgeProof() {
 			for _, f := range r.Faults {
 				w.violate("illegal", "the evidence does not hold: %s (S8.4)", f)
 			}
+			if r.Covered.Before(now.Add(-4 * cadence.AnchorEvery)) {
+				w.violate("illegal", "%d anchors reach to %s only (S8.4)", r.Anchors, r.Covered)
+			}
 			if r.Sessions != len(w.records) {
 				w.violate("illegal", "the evidence has %d sessions of %d (S8.4)", r.Sessions, len(w.records))
 			}
@@ -172,6 +177,7 @@ func (w *World) judgeRecord(r *record, run *Run) {
 	if answered != (session.Facts{}) && !w.Directory.given[w.Directory.key(s.Run, answered)] {
 		w.violate("illegal", "session %s was opened with facts that nobody gave: %+v (S1.6)", s.ID, s.Facts)
 	}
+	w.judgeRead(s, run)
 	if mode := modeOf(s); mode != r.modes[0] && !w.provedAtBirth(r) {
 		w.violate("illegal", "session %s was opened %s, its facts say %s (S1.11)", s.ID, r.modes[0], mode)
 	}
@@ -181,6 +187,35 @@ func (w *World) judgeRecord(r *record, run *Run) {
 	stored, err := w.Store.Session(context.Background(), s.ID)
 	if err != nil || stored.Version != s.Version || stored.Head != s.Head || int64(r.entries) != s.Version {
 		w.violate("illegal", "session %s: stored is version %d of %d entries, written was %d (%v)", s.ID, stored.Version, r.entries, s.Version, err)
+	}
+}
+
+// judgeRead: what deadlines and comparisons are made from is what the request and the
+// engine said (S1.9, S1.12, S2.10). The claims are made from the record.
+func (w *World) judgeRead(s session.Session, run *Run) {
+	wrong := func(what string, got, want any) {
+		w.violate("illegal", "session %s: %s is %v in its record, in truth %v", s.ID, what, got, want)
+	}
+	for _, p := range w.plans {
+		if p.Session != s.ID {
+			continue
+		}
+		if asked := p.MaxRuntime.Truncate(time.Second); asked > 0 && s.Run.MaxRuntime != asked { // who asks for none has the engine's
+			wrong("the run's own limit", s.Run.MaxRuntime, asked)
+		}
+		if !s.Interactive.ExpiresAt.Equal(p.Interactive.ExpiresAt) || s.Interactive.ID != p.Interactive.ID {
+			wrong("the interactive session", s.Interactive, p.Interactive)
+		}
+	}
+	if run == nil || !run.nature.tells {
+		return
+	}
+	if off := s.OpenedAt.Sub(run.Created).Abs(); s.Origin == session.Adopted && off > w.blur() {
+		wrong("the creation of an adopted run", s.OpenedAt, run.Created)
+	}
+	now := w.Clock.Now()
+	if s.Status == session.Active && run.alive(now) && now.Sub(run.Runs) > LateAfter && now.Sub(s.RecordedAt) > LateAfter && s.RunningSince.Sub(run.Runs).Abs() > w.blur() {
+		wrong("since when the run runs", s.RunningSince, run.Runs)
 	}
 }
 
@@ -291,6 +326,12 @@ func (w *World) judgeQuiet() {
 	if err != nil {
 		w.violate("illegal", "unfinished entries cannot be listed: %v", err)
 	}
+	for what, said := range w.asked { // that it goes on or ends is said whatever comes after; a page and a notice may be outdated
+		if !said && what.effect.Kind != session.Page && what.effect.Kind != session.Notice {
+			w.violate("illegal", "session %s version %d asks for %s %s, which was never said", what.session, what.version, what.effect.Kind, what.effect.Reason)
+		}
+	}
+	w.judgeParked()
 	for _, p := range w.plans {
 		r := w.records[p.Session]
 		if p.Execution == "" || r == nil || r.now.Status != session.Ended {
@@ -303,4 +344,84 @@ func (w *World) judgeQuiet() {
 	if w.bus.dead > 0 {
 		w.violate("illegal", "%d messages went to a dead-letter queue", w.bus.dead)
 	}
+}
+
+// judgeParked: a malformed event that arrived is kept with its reason (S3.6).
+func (w *World) judgeParked() {
+	kept := map[string]bool{}
+	for cursor := ""; ; {
+		page, next, err := w.Store.ParkedEvents(context.Background(), cursor)
+		if err != nil {
+			w.violate("illegal", "parked events cannot be listed: %v", err)
+			return
+		}
+		for _, p := range page {
+			kept[p.Body] = p.Reason != ""
+		}
+		if cursor = next; next == "" {
+			break
+		}
+	}
+	for _, e := range w.bus.malformed {
+		if !e.cause.Known.IsZero() && !kept[string(e.body)] {
+			w.violate("illegal", "a malformed event arrived and is not parked: %s (S3.6)", e.body)
+		}
+	}
+}
+
+// reasons are the claims for which a stop may say that it ended for a cause (S2.7);
+// other causes are of runs that were over by themselves, and zombies.
+var reasons = map[session.Cause][]string{
+	session.CauseSignOut:            {string(session.SignOut), "portal", string(session.IdentityPropagationOff)},
+	session.CauseInteractiveRevoked: {string(session.RevokeInteractive)},
+	session.CauseBackgroundRevoked:  {string(session.RevokeBackground)},
+	session.CauseNotebookClosed:     {string(session.NotebookClosed)},
+	session.CauseUserDisabled:       {string(session.UserDisabled)},
+	session.CauseUserDeleted:        {string(session.UserDeleted)},
+	session.CauseAccessRemoved:      {string(session.AccessRemoved)},
+	session.CauseStopRequested:      {string(session.StopRequested)},
+	session.CauseWaiterAborted:      {string(session.WaiterAborted)},
+	session.CauseKernelStopped:      {string(session.KernelStopped)},
+	session.CauseIdle:               {"idle"},
+	session.CauseInteractiveExpired: {"deadline"},
+	session.CauseBackgroundExpired:  {"deadline"},
+	session.CauseMaxRuntime:         {"deadline"},
+	session.CauseEngineLimit:        {"deadline"},
+	session.CauseTenantLimit:        {"deadline"},
+}
+
+// judgeCause: what a stop says of its reason is so, and its lateness counts from when
+// that was known (S2.7).
+func (w *World) judgeCause(r *record, run *Run, claims []claim) {
+	s := r.now
+	whys := reasons[s.End.Cause]
+	if s.Status == session.Active || whys == nil {
+		return
+	}
+	if !slices.ContainsFunc(claims, func(c claim) bool {
+		return slices.Contains(whys, c.why) && !s.End.Decided.Before(c.since.Add(-w.blur()))
+	}) {
+		w.violate("illegal", "session %s says that it ended for %s, which was not so (S2.7)", s.ID, s.End.Cause)
+	}
+	if by := whys[0]; by != "idle" && by != "deadline" && !w.heard(r, run, whys) {
+		w.violate("illegal", "session %s says that %s was known at +%s; no word of it came then (S2.7)", s.ID, s.End.Cause, s.End.Known.Sub(Epoch))
+	}
+}
+
+// heard: when a cause is said to have been known, word of it had just come to one of
+// our functions, or the session or its run was known only then. A sweep dates what it hears by
+// its own begin; whoever asks the identity store about it dates it after some calls, of
+// which a few may be slow.
+func (w *World) heard(r *record, run *Run, whys []string) bool {
+	s := r.now
+	near := func(t time.Time) bool {
+		after := s.End.Known.Sub(t)
+		return after <= w.blur()+30*time.Second && after >= -cadence.Sweep
+	}
+	return near(s.RecordedAt) || near(r.named) || slices.ContainsFunc(w.Causes, func(c *Cause) bool {
+		if w.Portal && slices.Contains(whys, "portal") && c.Portal != "" && c.Portal == s.Interactive.ID {
+			return true // the portal's list lacks it, and nobody says since when
+		}
+		return slices.Contains(whys, string(c.Kind)) && w.concerns(c, s, run) && slices.ContainsFunc(c.news, near)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"nightshift/internal/app"
@@ -17,6 +18,7 @@ type record struct {
 	entries   int
 	ended     int            // transitions to ENDED
 	born      time.Time      // when it was written first
+	named     time.Time      // when its run became known
 	limitedAt time.Time      // when its deadline became what it is
 	modes     []session.Mode // that it has had
 }
@@ -102,7 +104,41 @@ func (w *World) committed(e *app.Entry) {
 	if e.Version > 1 && all {
 		w.explain(*before, *next, *e)
 	}
+	w.frozen(before, next)
+	w.asks(e)
 	r.note(next, now)
+}
+
+// frozen: what was frozen at the opening stays, and its policy is one that held (S1.6).
+func (w *World) frozen(before, next *session.Session) {
+	if before.Version == 0 {
+		held := func(p session.Policy) bool { p.CostAlert = 0; return p == next.Policy }
+		if !slices.ContainsFunc(w.policies, held) {
+			w.violate("illegal", "session %s was opened with a policy that never held: %+v (S1.6)", next.ID, next.Policy)
+		}
+		return
+	}
+	if next.Policy != before.Policy || next.Facts != before.Facts || next.User != before.User || !next.OpenedAt.Equal(before.OpenedAt) || !next.RecordedAt.Equal(before.RecordedAt) {
+		w.violate("illegal", "session %s version %d: what was frozen when it was opened has changed (S1.6)", next.ID, next.Version)
+	}
+}
+
+// saying is something that an entry asks to be said.
+type saying struct {
+	session string
+	version int64
+	effect  session.Effect
+}
+
+// asks notes what an entry asks to be said.
+func (w *World) asks(e *app.Entry) {
+	for _, effect := range e.Effects {
+		switch effect.Kind {
+		case session.Notify, session.Alert, session.Announce, session.Page, session.Notice:
+			w.asked[saying{e.SessionID, e.Version, effect}] = false
+		case session.Stop, session.ReleaseWaiter, session.Watch:
+		}
+	}
 }
 
 // explainEach is of how many schedules one has every write decided a second time,
@@ -115,6 +151,9 @@ func (r *record) note(next *session.Session, now time.Time) {
 	r.entries++
 	if next.Status == session.Ended && before.Status != session.Ended {
 		r.ended++
+	}
+	if r.named.IsZero() && next.Run.ID != "" {
+		r.named = now
 	}
 	if !next.Deadline.Equal(before.Deadline) {
 		r.limitedAt = now
@@ -152,13 +191,21 @@ func (w *World) announced(n app.Announcement) error {
 	if w.tracing {
 		w.say("announced %s %s %s", n.Kind, n.Session.ID, n.Effect.Reason)
 	}
-	r := w.records[n.Session.ID]
+	r, what := w.records[n.Session.ID], saying{n.Session.ID, n.Entry.Version, n.Effect}
+	_, asked := w.asked[what]
 	switch {
 	case n.Session.ID == "":
+	case n.Entry.Version != 0 && !asked:
+		w.violate("illegal", "%s is said of session %s, and version %d does not ask for it", n.Kind, n.Session.ID, n.Entry.Version)
+	case n.Effect.Kind == session.Page && n.Session.Status != session.Ending, n.Effect.Kind == session.Notice && n.Session.Status != session.Active:
+		w.violate("illegal", "%s of session %s, which is %s, is wanted no more", n.Effect.Kind, n.Session.ID, n.Session.Status)
 	case r == nil:
 		w.violate("illegal", "%s is said of session %s, which does not exist", n.Kind, n.Session.ID)
 	case n.Kind == "session-ended" && r.now.Status != session.Ended, n.Kind == "session-ending" && r.now.Status == session.Active:
 		w.violate("illegal", "%s is said of session %s, which is %s", n.Kind, n.Session.ID, r.now.Status)
+	}
+	if asked {
+		w.asked[what] = true
 	}
 	return nil
 }

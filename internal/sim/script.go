@@ -43,6 +43,8 @@ type Plan struct {
 	Silent     bool          // Livy: it never has a statement
 	Refused    bool          // the engine refuses its spec
 
+	Interactive session.InteractiveSession // that its start names
+
 	Run       *Run
 	Execution string // ARN; "" where it was started behind our back
 	Session   string // of the execution
@@ -105,6 +107,7 @@ func (w *World) begin(p *Plan) {
 		in["maxRuntimeSeconds"] = int(p.MaxRuntime / time.Second)
 	}
 	if !p.User.Out && p.N%5 != 0 {
+		p.Interactive = session.InteractiveSession{ID: p.User.Portal, Source: portalSource, ExpiresAt: p.User.Expires}
 		i := map[string]any{"id": p.User.Portal, "source": portalSource}
 		if !p.User.Expires.IsZero() {
 			i["expiresAt"] = p.User.Expires.Format(time.RFC3339Nano)
@@ -226,7 +229,7 @@ func (w *World) RemoveAccess(u *User, last bool) {
 	if last {
 		u.Access = session.Off
 		c = w.cause(Cause{Kind: session.AccessRemoved, User: u.ID, At: w.second()})
-		u.standing = c
+		u.removed = c
 	}
 	w.bus.trail("sso", "DeleteApplicationAssignment", someAdmin, fmt.Sprintf(
 		`"requestParameters":{"applicationArn":"arn:aws:sso::123456789012:application/ssoins-1/apl-1","principalId":%q,"principalType":"USER"},"responseElements":null`, u.ID), c)

@@ -7,6 +7,7 @@ import (
 
 	"nightshift/internal/app"
 	"nightshift/internal/fault"
+	"nightshift/internal/proof"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
@@ -19,7 +20,21 @@ type badStore struct {
 	putUser func(session.UserFacts) session.UserFacts
 	open    func(context.Context, app.Store, app.Opening) app.Opening
 	commit  func(app.Commit) app.Commit
-	deaf    map[string]bool // index reads that find nothing
+	deaf    map[string]bool // index reads that find nothing, and writes that write nothing
+}
+
+func (b badStore) Park(ctx context.Context, p app.Parked) (bool, error) {
+	if b.deaf["park"] {
+		return true, nil
+	}
+	return b.Store.Park(ctx, p)
+}
+
+func (b badStore) PutAnchor(ctx context.Context, a proof.Anchor) error {
+	if b.deaf["anchors"] {
+		return nil
+	}
+	return b.Store.PutAnchor(ctx, a)
 }
 
 func (b badStore) PutUser(ctx context.Context, u session.UserFacts) error {
@@ -134,6 +149,10 @@ type noDrain struct{ app.Starter }
 
 func (noDrain) Drain(context.Context, string, int64) error { return nil }
 
+type noWords struct{}
+
+func (noWords) Announce(context.Context, app.Announcement) error { return nil }
+
 type noWaiters struct{}
 
 func (noWaiters) Release(context.Context, string, app.Outcome) error { return nil }
@@ -194,6 +213,44 @@ func TestTeeth(t *testing.T) {
 			o.Session.Facts.ApplicationBackground = session.On
 			return o
 		}})},
+		{"S1.6 a session is opened with a policy that never held", []string{"illegal"}, withStore(badStore{open: func(_ context.Context, _ app.Store, o app.Opening) app.Opening {
+			o.Session.Policy.BackgroundDuration *= 2
+			return o
+		}})},
+		{"S1.6 a changed policy moves what was frozen", []string{"illegal"}, withStore(badStore{commit: func(c app.Commit) app.Commit {
+			c.Next.Policy.BackgroundDuration += time.Second
+			return resealed(c)
+		}})},
+		{"S1.9 nobody notes since when a run runs", []string{"illegal"}, withStore(badStore{commit: func(c app.Commit) app.Commit {
+			c.Next.RunningSince = time.Time{}
+			return resealed(c)
+		}})},
+		{"S1.9 a run's own limit is forgotten", []string{"illegal"}, withStore(badStore{open: func(_ context.Context, _ app.Store, o app.Opening) app.Opening {
+			o.Session.Run.MaxRuntime = 0
+			return o
+		}})},
+		{"S1.12 the expiry of the interactive session is forgotten", []string{"illegal"}, withStore(badStore{open: func(_ context.Context, _ app.Store, o app.Opening) app.Opening {
+			o.Session.Interactive.ExpiresAt = time.Time{}
+			return o
+		}})},
+		{"S2.7 a stop names another cause", []string{"illegal"}, withStore(badStore{commit: func(c app.Commit) app.Commit {
+			if c.Next.End.Cause == session.CauseSignOut {
+				c.Next.End.Cause, c.Entry.End.Cause = session.CauseKernelStopped, session.CauseKernelStopped
+				return resealed(c)
+			}
+			return c
+		}})},
+		{"S2.7 a cause is said to be known minutes later than it was", []string{"illegal"}, withStore(badStore{commit: func(c app.Commit) app.Commit {
+			if c.Next.Status != session.Active {
+				c.Next.End.Known = c.Next.End.Known.Add(3 * time.Minute)
+				c.Entry.End = c.Next.End
+				return resealed(c)
+			}
+			return c
+		}})},
+		{"S2.8 nothing is said", []string{"illegal"}, withApp(func(_ string, a *app.App) { a.Announcer = noWords{} })},
+		{"S3.6 a malformed event is dropped", []string{"illegal"}, withStore(badStore{deaf: map[string]bool{"park": true}})},
+		{"S8.4 no anchor is written", []string{"illegal"}, withStore(badStore{deaf: map[string]bool{"anchors": true}})},
 		{"S1.10 unknown is taken for off", []string{"illegal"}, func(o *Options) {
 			o.Identity = func(i app.Identity) app.Identity {
 				return badIdentity{Identity: i, facts: func(f session.Facts) session.Facts {

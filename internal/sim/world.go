@@ -54,6 +54,7 @@ type World struct {
 	polling    bool
 	plans      []*Plan
 	records    map[string]*record // by session
+	asked      map[saying]bool    // what entries ask to be said; true: it was
 	next       session.Session    // what the write under way writes …
 	changing   bool               // … if one is
 	policies   []session.Policy   // that have held, newest last
@@ -74,7 +75,7 @@ type World struct {
 
 // New builds a world; its script is still to be set.
 func New(o Options) *World {
-	w := &World{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 0x6e696768747368)), records: map[string]*record{}, musts: map[string]int{}, struck: map[string]int{}, batches: map[string]*app.Entry{}}
+	w := &World{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 0x6e696768747368)), records: map[string]*record{}, asked: map[saying]bool{}, musts: map[string]int{}, struck: map[string]int{}, batches: map[string]*app.Entry{}}
 	w.tracing = o.Trace != nil || o.Hash
 	if o.Hash {
 		w.hash = sha256.New()
