@@ -68,15 +68,18 @@ type Bucket struct {
 
 // Report is what a file proves.
 type Report struct {
-	Header   Header `json:"header"`
-	Stops    []Stop `json:"stops"` // decided in the period, in the order of their decisions
-	OnTime   int    `json:"onTime"`
-	Late     int    `json:"late"`    // confirmed after the promise
-	Open     int    `json:"open"`    // not confirmed
-	Overdue  int    `json:"overdue"` // of those, known for longer than the promise when the file was made
-	Closed   int    `json:"closed"`  // sessions that were over before anything was to be stopped
-	Worst    *Stop  `json:"worst,omitempty"`
-	WorstOwn *Stop  `json:"worstFromCause,omitempty"`
+	Header Header `json:"header"` // what the file says that it holds: nothing in it vouches for that
+	// From and To are the period that stops are counted of; zero is no limit.
+	From     time.Time `json:"from,omitzero"`
+	To       time.Time `json:"to,omitzero"`
+	Stops    []Stop    `json:"stops"` // decided in the period, in the order of their decisions
+	OnTime   int       `json:"onTime"`
+	Late     int       `json:"late"`    // confirmed after the promise
+	Open     int       `json:"open"`    // not confirmed
+	Overdue  int       `json:"overdue"` // of those, known for longer than the promise when the file was made
+	Closed   int       `json:"closed"`  // sessions that were over before anything was to be stopped
+	Worst    *Stop     `json:"worst,omitempty"`
+	WorstOwn *Stop     `json:"worstFromCause,omitempty"`
 	// Histogram is of confirmed stops, by how long they took.
 	Histogram []Bucket `json:"histogram"`
 

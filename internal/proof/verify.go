@@ -296,23 +296,24 @@ func (v *verifier) finish() {
 			v.r.fault(Fault{What: fmt.Sprintf("no anchor has the hash %s that was kept: the anchors are not those of then", hash)})
 		}
 	}
-	if !v.o.From.IsZero() {
-		v.r.Header.From = v.o.From
-	}
-	if !v.o.To.IsZero() {
-		v.r.Header.To = v.o.To
-	}
+	v.r.From, v.r.To = v.period()
 	v.r.count()
 }
 
-// within says whether a moment is in the period asked for.
-func (v *verifier) within(at time.Time) bool {
-	from, to := v.r.Header.From, v.r.Header.To
+// period is the one asked for, where none is the file's.
+func (v *verifier) period() (from, to time.Time) {
+	from, to = v.r.Header.From, v.r.Header.To
 	if !v.o.From.IsZero() {
 		from = v.o.From
 	}
 	if !v.o.To.IsZero() {
 		to = v.o.To
 	}
+	return from, to
+}
+
+// within says whether a moment is in the period.
+func (v *verifier) within(at time.Time) bool {
+	from, to := v.period()
 	return !at.Before(from) && (to.IsZero() || at.Before(to))
 }

@@ -171,6 +171,12 @@ func (o *proveOptions) within(h proof.Header) error {
 	case o.offline == "" || h.Format == 0:
 	case o.fromAt.Before(h.From) && !o.fromAt.IsZero():
 		return fmt.Errorf("--from: the file holds what was decided from %s on", h.From.Format(time.RFC3339))
+	case !h.To.IsZero() && !o.fromAt.Before(h.To):
+		return fmt.Errorf("--from: the file holds what was decided before %s", h.To.Format(time.RFC3339))
+	case !h.At.IsZero() && o.fromAt.After(h.At):
+		return fmt.Errorf("--from: the file was made at %s", h.At.Format(time.RFC3339))
+	case !o.toAt.IsZero() && !o.toAt.After(h.From):
+		return fmt.Errorf("--to: the file holds what was decided from %s on", h.From.Format(time.RFC3339))
 	case !h.To.IsZero() && o.toAt.After(h.To):
 		return fmt.Errorf("--to: the file holds what was decided before %s", h.To.Format(time.RFC3339))
 	}
@@ -256,6 +262,7 @@ func proofText(r proof.Report) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("%s", r.Summary())
+	line("  of what was decided %s, as it was at %s", period(r.From, r.To), stamped(r.Header.At))
 	if w := r.Worst; w != nil {
 		line("  the worst: session %s, %s, known %s, confirmed %s", w.Session, w.Cause, stamped(w.Known), stamped(w.Confirmed))
 		line("  from the cause's own time the worst took %s: session %s, %s, at %s", r.WorstOwn.TookFromCause().Round(time.Second), r.WorstOwn.Session, r.WorstOwn.Cause, stamped(r.WorstOwn.Happened))
@@ -287,10 +294,27 @@ func proofText(r proof.Report) string {
 	if r.More > 0 {
 		line("BROKEN: and %d faults more", r.More)
 	}
-	if r.Holds() {
+	switch {
+	case r.Holds() && r.Anchors > 0:
 		line("verified: nothing was changed, dropped, reordered or invented")
+	case r.Holds():
+		line("verified: in the sessions that are here nothing was changed, dropped or reordered")
 	}
 	return b.String()
+}
+
+// period is the time that stops are counted of. Nothing vouches for it but who reads
+// it: a file that says it holds less may lack the rest, and be whole.
+func period(from, to time.Time) string {
+	switch {
+	case from.IsZero() && to.IsZero():
+		return "at any time"
+	case to.IsZero():
+		return "from " + stamped(from) + " on"
+	case from.IsZero():
+		return "before " + stamped(to)
+	}
+	return "from " + stamped(from) + " on and before " + stamped(to)
 }
 
 // histogram is how many stops took up to how long.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +90,24 @@ func evidence(t *testing.T) []byte {
 	return b.Bytes()
 }
 
+// rewritten is the evidence with its lines edited, and the last one written anew.
+func rewritten(t *testing.T, edit func(body [][]byte) [][]byte) []byte {
+	t.Helper()
+	all := bytes.SplitAfter(evidence(t), []byte("\n"))
+	body := edit(all[:len(all)-2])
+	sum := sha256.Sum256(bytes.Join(body, nil))
+	end := fmt.Sprintf(`{"type":"end","content":{"Lines":%d,"SHA256":"%x"}}`+"\n", len(body), sum)
+	return append(bytes.Join(body, nil), end...)
+}
+
+// unanchored is the evidence without its anchor.
+func unanchored(t *testing.T) []byte {
+	t.Helper()
+	return rewritten(t, func(body [][]byte) [][]byte {
+		return slices.DeleteFunc(body, func(l []byte) bool { return bytes.HasPrefix(l, []byte(`{"type":"anchor"`)) })
+	})
+}
+
 // told runs prove and gives what it prints and its error.
 func told(t *testing.T, args ...string) (string, error) {
 	t.Helper()
@@ -116,10 +136,11 @@ func TestS8_4ProveGolden(t *testing.T) {
 		args   []string
 		broken bool
 	}{
-		"holds":  {good, nil, false},
-		"period": {good, []string{"--from", "2026-11-20T18:10:30Z", "--to", "2026-11-20T18:30:00Z"}, false},
-		"broken": {bytes.Replace(good, []byte(`"By":"u-ana","Cause":"idle"`), []byte(`"By":"u-bob","Cause":"idle"`), 1), nil, true},
-		"empty":  {nil, nil, true},
+		"holds":      {good, nil, false},
+		"period":     {good, []string{"--from", "2026-11-20T18:10:30Z", "--to", "2026-11-20T18:30:00Z"}, false},
+		"unanchored": {unanchored(t), nil, false},
+		"broken":     {bytes.Replace(good, []byte(`"By":"u-ana","Cause":"idle"`), []byte(`"By":"u-bob","Cause":"idle"`), 1), nil, true},
+		"empty":      {nil, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,6 +159,42 @@ func TestS8_4ProveGolden(t *testing.T) {
 				t.Errorf("%s says otherwise (%v); it printed:\n%s", golden, err, out)
 			}
 		})
+	}
+}
+
+// S8.4: no time is counted that the file does not hold; what it holds is said, because
+// nothing in it vouches for that.
+func TestS8_4ProveCountsOnlyWhatTheFileHolds(t *testing.T) {
+	t.Parallel()
+	// Whoever rewrites the first line and the last one makes a whole file hold less.
+	held := func(from, to string) string {
+		t.Helper()
+		return written(t, rewritten(t, func(body [][]byte) [][]byte {
+			body[0] = bytes.Replace(body[0], []byte(`"From":"0001-01-01T00:00:00Z"`), []byte(`"From":"`+from+`"`), 1)
+			body[0] = bytes.Replace(body[0], []byte(`"To":"0001-01-01T00:00:00Z"`), []byte(`"To":"`+to+`"`), 1)
+			return body
+		}))
+	}
+	const none = "0001-01-01T00:00:00Z"
+	evening := held("2026-11-20T18:10:30Z", "2026-11-20T18:50:00Z")
+	out, err := told(t, "--offline", evening)
+	if err != nil || !strings.Contains(out, "of what was decided from 2026-11-20T18:10:30Z on and before 2026-11-20T18:50:00Z, as it was at 2026-11-20T19:00:00Z\n") {
+		t.Errorf("it is not said what the file holds: %v\n%s", err, out)
+	}
+	if out, err := told(t, "--offline", held(none, "2026-11-20T18:50:00Z"), "--from", "2026-11-20T18:20:00Z"); err != nil ||
+		!strings.Contains(out, "1 stop,") || !strings.Contains(out, "of what was decided from 2026-11-20T18:20:00Z on and before 2026-11-20T18:50:00Z") {
+		t.Errorf("a part of what the file holds: %v\n%s", err, out)
+	}
+	for _, c := range []struct{ file, args, want string }{
+		{evening, "--from 2026-11-20", "--from: the file holds what was decided from 2026-11-20T18:10:30Z on"},
+		{evening, "--to 2026-11-21", "--to: the file holds what was decided before 2026-11-20T18:50:00Z"},
+		{evening, "--from 2026-11-20T18:50:00Z", "--from: the file holds what was decided before 2026-11-20T18:50:00Z"},
+		{evening, "--to 2026-11-20T18:10:30Z", "--to: the file holds what was decided from 2026-11-20T18:10:30Z on"},
+		{written(t, evidence(t)), "--from 2026-11-21", "--from: the file was made at 2026-11-20T19:00:00Z"},
+	} {
+		if out, err := told(t, append([]string{"--offline", c.file}, strings.Fields(c.args)...)...); err == nil || err.Error() != c.want {
+			t.Errorf("prove %s: got %v, want %s\n%s", c.args, err, c.want, out)
+		}
 	}
 }
 
