@@ -298,5 +298,5 @@ func (b *bus) token(r *Run, user string) {
 		return
 	}
 	b.trail("sso-oauth", "CreateTokenWithIAM", fmt.Sprintf(`"type":"IdentityCenterUser","onBehalfOf":{"userId":%q}`, user), fmt.Sprintf(
-		`"requestParameters":{"requestedTokenType":"urn:ietf:params:oauth:token-type:refresh_token","resource":%q},"responseElements":null`, arnOf(r)), nil)
+		`"requestParameters":{"requestedTokenType":"urn:ietf:params:oauth:token-type:refresh_token","resource":%q},"responseElements":null`, arnOf(r)), b.w.cause(Cause{Kind: session.BackgroundTokenIssued, User: user, Run: r}))
 }

@@ -131,6 +131,14 @@ func (w *World) judge() {
 			}
 		}
 	}
+	for _, c := range w.Causes {
+		if c.Kind != session.BackgroundTokenIssued || c.Known.IsZero() {
+			continue
+		}
+		if r := w.holder(c.Run); r != nil && r.now.Status == session.Active && !slices.Contains(r.modes, session.Background) {
+			w.violate("illegal", "session %s was never background, and AWS issued a background token for its run at +%s (S1.13)", r.now.ID, c.At.Sub(Epoch))
+		}
+	}
 	w.judgeQuiet()
 	if w.Options.Seed%proofEach == 0 {
 		w.judgeProof()

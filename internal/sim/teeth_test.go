@@ -233,6 +233,16 @@ func TestTeeth(t *testing.T) {
 			o.Session.Interactive.ExpiresAt = time.Time{}
 			return o
 		}})},
+		{"S1.13 a background token proves nothing", []string{"illegal"}, withApp(func(_ string, a *app.App) {
+			parse := a.Parse
+			a.Parse = func(body []byte, received time.Time) (app.Message, error) {
+				m, err := parse(body, received)
+				if f, ok := m.(app.Fact); ok && f.Event.Kind == session.BackgroundTokenIssued {
+					return app.Ignored{}, nil
+				}
+				return m, err
+			}
+		})},
 		{"S2.7 a stop names another cause", []string{"illegal"}, withStore(badStore{commit: func(c app.Commit) app.Commit {
 			if c.Next.End.Cause == session.CauseSignOut {
 				c.Next.End.Cause, c.Entry.End.Cause = session.CauseKernelStopped, session.CauseKernelStopped
