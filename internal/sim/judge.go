@@ -335,8 +335,8 @@ func (w *World) judgeQuiet() {
 		w.violate("illegal", "unfinished entries cannot be listed: %v", err)
 	}
 	for what, said := range w.asked { // that it goes on or ends is said whatever comes after; a page and a notice may be outdated
-		if !said && what.effect.Kind != session.Page && what.effect.Kind != session.Notice {
-			w.violate("illegal", "session %s version %d asks for %s %s, which was never said", what.session, what.version, what.effect.Kind, what.effect.Reason)
+		if !said && what.kind != session.Page && what.kind != session.Notice {
+			w.violate("illegal", "session %s version %d asks for %s %s, which was never said", what.session, what.version, what.kind, what.reason)
 		}
 	}
 	w.judgeParked()

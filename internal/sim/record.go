@@ -123,11 +123,12 @@ func (w *World) frozen(before, next *session.Session) {
 	}
 }
 
-// saying is something that an entry asks to be said.
+// saying is something that an entry asks to be said: one of each kind and reason.
 type saying struct {
 	session string
 	version int64
-	effect  session.Effect
+	kind    session.EffectKind
+	reason  string
 }
 
 // asks notes what an entry asks to be said.
@@ -135,7 +136,7 @@ func (w *World) asks(e *app.Entry) {
 	for _, effect := range e.Effects {
 		switch effect.Kind {
 		case session.Notify, session.Alert, session.Announce, session.Page, session.Notice:
-			w.asked[saying{e.SessionID, e.Version, effect}] = false
+			w.asked[saying{e.SessionID, e.Version, effect.Kind, effect.Reason}] = false
 		case session.Stop, session.ReleaseWaiter, session.Watch:
 		}
 	}
@@ -191,7 +192,7 @@ func (w *World) announced(n app.Announcement) error {
 	if w.tracing {
 		w.say("announced %s %s %s", n.Kind, n.Session.ID, n.Effect.Reason)
 	}
-	r, what := w.records[n.Session.ID], saying{n.Session.ID, n.Entry.Version, n.Effect}
+	r, what := w.records[n.Session.ID], saying{n.Session.ID, n.Entry.Version, n.Effect.Kind, n.Effect.Reason}
 	_, asked := w.asked[what]
 	switch {
 	case n.Session.ID == "":
