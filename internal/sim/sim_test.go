@@ -55,7 +55,7 @@ func play(t *testing.T, n int, options func(i int) Options) Sum {
 // and every cause was there to break it.
 func TestSchedules(t *testing.T) {
 	t.Parallel()
-	total := play(t, 1000, func(i int) Options { return Options{Seed: uint64(i)} }) //nolint:gosec // a count
+	total := play(t, 1000, func(i int) Options { return Options{Seed: uint64(i) + 1} }) //nolint:gosec // a count; `make sim SEED=0` plays many
 	t.Log(total.Story())
 	if n := total.Broken(); n > 0 {
 		t.Errorf("%d promises were broken", n)
@@ -81,7 +81,7 @@ func TestSchedules(t *testing.T) {
 // TestLongSchedules plays some of 7 to 90 days.
 func TestLongSchedules(t *testing.T) {
 	t.Parallel()
-	total := play(t, 2, func(i int) Options { return Options{Seed: uint64(i), Long: true} }) //nolint:gosec // a count
+	total := play(t, 2, func(i int) Options { return Options{Seed: uint64(i) + 1, Long: true} }) //nolint:gosec // a count
 	if n := total.Broken(); n > 0 {
 		t.Errorf("%d promises were broken", n)
 	}
