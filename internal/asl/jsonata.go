@@ -15,6 +15,8 @@ import (
 
 	jsonata "github.com/blues/jsonata-go"
 	"github.com/blues/jsonata-go/jparse"
+
+	"nightshift/internal/plainjson"
 )
 
 // expressionLimit bounds one expression; the parser recurses.
@@ -375,11 +377,14 @@ func plainJSON(v any) (any, error) {
 
 // decode reads one JSON value; integers stay exact.
 func decode(data []byte) (any, error) {
-	if v, ok := read(data); ok {
+	if v, ok := plainjson.Read(data, values); ok {
 		return v, nil
 	}
 	return libraryRead(data)
 }
+
+// values are those of plain JSON, as libraryRead gives them.
+var values = plainjson.Values{Null: null, Whole: func(_ string, n int64) any { return float64(n) }}
 
 func libraryRead(data []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))

@@ -141,7 +141,7 @@ func (e *event) fields(n node, allowed ...string) {
 	}
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
-		e.failf(node{path: n.path + "." + unknown[0]}, "there is no such field; allowed are %s", strings.Join(allowed, ", "))
+		e.failf(n.at(unknown[0]), "there is no such field; allowed are %s", strings.Join(allowed, ", "))
 	}
 }
 
@@ -180,11 +180,11 @@ func (e *event) sessionOrRun() workload.Ref {
 	s, r := e.detail.at("session"), e.detail.at("run")
 	switch {
 	case s.value != nil && r.value != nil:
-		e.failf(r, "it must not be given together with %s", s.path)
+		e.failf(r, "it must not be given together with %s", s.path())
 	case s.value != nil:
 		return workload.Ref{Endpoint: SessionRef, ID: e.id(s, "session")}
 	case r.value == nil:
-		e.failf(s, "it is missing; either it or %s must be given", r.path)
+		e.failf(s, "it is missing; either it or %s must be given", r.path())
 	}
 	return e.ref(r)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"nightshift/internal/plainjson"
 	"nightshift/internal/session"
 )
 
@@ -31,6 +32,12 @@ func object(path string, body []byte, allowed ...string) (*fields, error) {
 
 func parseFields(path string, body []byte, fault *error, allowed []string) *fields {
 	o := &fields{path: path, raw: map[string]json.RawMessage{}, fault: fault}
+	if plain, ok := plainjson.Fields(body); ok {
+		for _, f := range plain {
+			o.take(f.Name, f.Value, allowed)
+		}
+		return o
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		o.failAt(path, "must be a JSON object")
@@ -48,15 +55,7 @@ func parseFields(path string, body []byte, fault *error, allowed []string) *fiel
 			o.failAt(o.at(name), "is not valid JSON: "+err.Error())
 			return o
 		}
-		switch _, twice := o.raw[name]; {
-		case !slices.Contains(allowed, name):
-			o.fail(name, "is not a known field; allowed here: "+strings.Join(allowed, ", "))
-		case twice:
-			o.fail(name, "is given twice")
-		}
-		if string(value) != "null" {
-			o.raw[name] = value
-		}
+		o.take(name, value, allowed)
 	}
 	if _, err := dec.Token(); err != nil {
 		o.failAt(path, "is not valid JSON: "+err.Error())
@@ -64,6 +63,19 @@ func parseFields(path string, body []byte, fault *error, allowed []string) *fiel
 		o.failAt(path, "has something after its end")
 	}
 	return o
+}
+
+// take takes one field as it is read.
+func (o *fields) take(name string, value json.RawMessage, allowed []string) {
+	switch _, twice := o.raw[name]; {
+	case !slices.Contains(allowed, name):
+		o.fail(name, "is not a known field; allowed here: "+strings.Join(allowed, ", "))
+	case twice:
+		o.fail(name, "is given twice")
+	}
+	if string(value) != "null" {
+		o.raw[name] = value
+	}
 }
 
 func (o *fields) at(name string) string {

@@ -96,7 +96,7 @@ func membershipDeleted(e *event) app.Message {
 	}
 	for _, n := range []node{p.at("memberId"), p.at("member").at("memberId"), p.at("userId")} {
 		if inner, ok := n.value.(map[string]any); ok {
-			n = node{path: n.path, value: inner}.at("userId")
+			n = node{name: n.path(), value: inner}.at("userId")
 		}
 		if n.value != nil && m.User == "" {
 			m.User = e.user(n)

@@ -14,25 +14,31 @@ import (
 	"time"
 
 	"nightshift/internal/app"
+	"nightshift/internal/plainjson"
 	"nightshift/internal/session"
 )
 
 // node is a place in the event's JSON, present or not.
 type node struct {
-	path  string
-	value any // nil: absent or null
-	fault error
+	above, name string // its path but for its last name, and that
+	value       any    // nil: absent or null
+	fault       error
+}
+
+func (n node) path() string {
+	if n.above == "" {
+		return n.name
+	}
+	return n.above + "." + n.name
 }
 
 func decode(body []byte) (node, error) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return node{}, fmt.Errorf("the event is not JSON: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return node{}, errors.New("the event is not JSON: something follows its end")
+	v, ok := plainjson.Read(body, plainValues)
+	if !ok {
+		var err error
+		if v, err = libraryRead(body); err != nil {
+			return node{}, fmt.Errorf("the event is not JSON: %w", err)
+		}
 	}
 	if _, ok := v.(map[string]any); !ok {
 		return node{}, fmt.Errorf("the event must be an object, it is %s", nameOf(v))
@@ -40,20 +46,33 @@ func decode(body []byte) (node, error) {
 	return node{value: v}, nil
 }
 
+// plainValues are those of plain JSON, as libraryRead gives them.
+var plainValues = plainjson.Values{Whole: func(digits string, _ int64) any { return json.Number(digits) }}
+
+func libraryRead(body []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows its end")
+	}
+	return v, nil
+}
+
 // at is the field of that name. The same name with its first letter in the
 // other case is taken too: CloudTrail writes trainingJobName where the
 // service's own events write TrainingJobName.
 func (n node) at(name string) node {
-	child := node{path: name, fault: n.fault}
-	if n.path != "" {
-		child.path = n.path + "." + name
-	}
+	child := node{above: n.path(), name: name, fault: n.fault}
 	if n.value == nil || n.fault != nil {
 		return child
 	}
 	fields, ok := n.value.(map[string]any)
 	if !ok {
-		child.fault = fmt.Errorf("%s: it must be an object, it is %s", n.path, nameOf(n.value))
+		child.fault = fmt.Errorf("%s: it must be an object, it is %s", n.path(), nameOf(n.value))
 		return child
 	}
 	v, ok := fields[name]
@@ -84,7 +103,7 @@ func (n node) items() []node {
 	list, _ := n.value.([]any)
 	nodes := make([]node, len(list))
 	for i, v := range list {
-		nodes[i] = node{path: n.path + "[" + strconv.Itoa(i) + "]", value: v}
+		nodes[i] = node{name: n.path() + "[" + strconv.Itoa(i) + "]", value: v}
 	}
 	return nodes
 }
@@ -146,7 +165,7 @@ func (e *event) fail(err error) {
 }
 
 func (e *event) failf(n node, format string, args ...any) {
-	e.fail(fmt.Errorf("%s: "+format, append([]any{n.path}, args...)...))
+	e.fail(fmt.Errorf("%s: "+format, append([]any{n.path()}, args...)...))
 }
 
 // object requires an object.
