@@ -113,7 +113,7 @@ func (a *App) unanchored(ctx context.Context, g *anchoring, since, until time.Ti
 		return nil, false, err
 	}
 	for _, h := range g.heads {
-		named[h] = true
+		named[h.Hash] = true
 	}
 	for cursor := ""; ; {
 		page, next, err := a.Store.Changes(ctx, since, until, cursor)
@@ -121,9 +121,9 @@ func (a *App) unanchored(ctx context.Context, g *anchoring, since, until time.Ti
 			return nil, false, err
 		}
 		for _, e := range page {
-			if h := headOf(e); !named[h] {
-				named[h] = true
-				changes = append(changes, change{h, e.At})
+			if !named[e.Hash] {
+				named[e.Hash] = true
+				changes = append(changes, change{headOf(e), e.At})
 			}
 		}
 		if cursor = next; next == "" {
@@ -141,12 +141,13 @@ type change struct {
 	at   time.Time
 }
 
-// namedSince is what the anchors name that reach beyond a moment.
-func (a *App) namedSince(ctx context.Context, since time.Time) (map[proof.Head]bool, error) {
-	named := map[proof.Head]bool{}
+// namedSince are the hashes that the anchors name which reach beyond a moment: a hash
+// stands for its session and version too.
+func (a *App) namedSince(ctx context.Context, since time.Time) (map[string]bool, error) {
+	named := map[string]bool{}
 	err := anchorsBack(ctx, a.Store, func(n proof.Anchor) bool {
 		for _, h := range n.Heads {
-			named[h] = true
+			named[h.Hash] = true
 		}
 		return n.Until.After(since)
 	})

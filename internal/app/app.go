@@ -123,14 +123,14 @@ func (a *App) Apply(ctx context.Context, id string, e session.Event) (session.Se
 			return s, nil
 		}
 		claim := s.Run.ID == "" && d.Next.Run.ID != ""
-		next, entry, err := sealed(s, d, e, now)
+		next, entry, err := sealed(&s, &d, e, now)
 		if err != nil {
 			return s, err
 		}
 		conflict = a.Store.Commit(ctx, Commit{Next: next, Entry: entry, Claim: claim})
 		if conflict == nil {
-			a.measure(next, s)
-			a.tell(next, s)
+			a.measure(&next, &s)
+			a.tell(&next, &s)
 			return next, nil
 		}
 		if !fault.Is(conflict, fault.Conflict) {
@@ -141,7 +141,7 @@ func (a *App) Apply(ctx context.Context, id string, e session.Event) (session.Se
 }
 
 // sealed gives a decision its version and its link in the chain.
-func sealed(before session.Session, d session.Decision, e session.Event, now time.Time) (session.Session, Entry, error) {
+func sealed(before *session.Session, d *session.Decision, e session.Event, now time.Time) (session.Session, Entry, error) {
 	next := d.Next
 	next.Version = before.Version + 1
 	if e.ID != "" {
@@ -172,7 +172,7 @@ func sealed(before session.Session, d session.Decision, e session.Event, now tim
 }
 
 // measure publishes how late a stop was, once it is confirmed (S2.1).
-func (a *App) measure(now, before session.Session) {
+func (a *App) measure(now, before *session.Session) {
 	if now.Status != session.Ended || before.Status == session.Ended {
 		return
 	}

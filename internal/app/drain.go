@@ -314,6 +314,9 @@ func (a *App) allowed(ctx context.Context, endpoint string, n int) (int, error) 
 // asked, nor each other: those that the engine has refused to stop, PageAfter
 // since their cause, take only each fifth place, drawn by lot.
 func fair(due []*session.Session, now time.Time) []*session.Session {
+	if len(due) < 2 {
+		return due
+	}
 	type place struct {
 		s    *session.Session
 		lot  string

@@ -101,7 +101,7 @@ func (a *App) publish(g *gauges) error {
 
 // tell logs that a session must end, and that it has ended: by these lines the
 // dashboard lists who is revoked right now.
-func (a *App) tell(now, before session.Session) {
+func (a *App) tell(now, before *session.Session) {
 	switch {
 	case now.Status == before.Status:
 	case now.Status == session.Ending:

@@ -81,14 +81,14 @@ func (a *App) open(ctx context.Context, o session.Opening, execution, evidence s
 		}
 		d := session.Open(o, policy, user, now)
 		d.Next.Recent = heard(user, o.Run.Ref())
-		next, entry, err := sealed(session.Session{}, d, session.Event{Kind: "session-opened", At: o.At, User: o.User, Run: o.Run.Ref(), Evidence: evidence}, now)
+		next, entry, err := sealed(&session.Session{}, &d, session.Event{Kind: "session-opened", At: o.At, User: o.User, Run: o.Run.Ref(), Evidence: evidence}, now)
 		if err != nil {
 			return session.Session{}, err
 		}
 		err = a.Store.Open(ctx, Opening{Session: next, Entry: entry, UserVersion: user.Version})
 		switch {
 		case err == nil:
-			a.tell(next, session.Session{})
+			a.tell(&next, &session.Session{})
 			if err := a.heldBack(ctx, next); err != nil {
 				a.Log.Warn("held user not noted", "session", next.ID, "error", err.Error())
 			}

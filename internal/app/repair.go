@@ -589,7 +589,8 @@ func (r *repairing) rewrite(ctx context.Context, id string, claim bool) error {
 		}
 		now := r.Now()
 		e := session.Event{Kind: session.Tick, At: now, Known: now, By: "nightshift", Evidence: "repair, " + r.evidence}
-		next, entry, err := sealed(s, session.Decision{Next: s, Ignored: "the record was written again: a list or a claim that leads to it was missing"}, e, now)
+		again := session.Decision{Next: s, Ignored: "the record was written again: a list or a claim that leads to it was missing"}
+		next, entry, err := sealed(&s, &again, e, now)
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ func CheckRef(op string, run workload.Ref) error {
 }
 
 // CheckWrite refuses a state and an entry that do not belong together.
-func CheckWrite(op string, s session.Session, e Entry) error {
+func CheckWrite(op string, s *session.Session, e *Entry) error {
 	for _, c := range []struct{ field, id string }{
 		{"session id", s.ID}, {"user", s.User}, {"endpoint", s.Run.Endpoint}, {"entry hash", e.Hash},
 	} {

@@ -39,8 +39,14 @@ type template struct {
 	literal any    // no expression inside
 	expr    *jsonata.Expr
 	direct  direct // the same without the library; nil: there is none
-	fields  map[string]*template
+	fields  []field
 	items   []*template
+}
+
+// field is one of an object's, by name.
+type field struct {
+	name string
+	*template
 }
 
 func isExpression(s string) bool { return strings.HasPrefix(s, "{%") || strings.HasSuffix(s, "%}") }
@@ -55,9 +61,9 @@ func (l *loader) compile(path string, v any, sc scope) *template {
 			t.expr, t.direct = l.expression(path, v, sc)
 		}
 	case map[string]any:
-		t.fields = map[string]*template{}
+		t.fields = make([]field, 0, len(v))
 		for _, name := range slices.Sorted(maps.Keys(v)) {
-			t.fields[name] = l.compile(path+"."+name, v[name], sc)
+			t.fields = append(t.fields, field{name, l.compile(path+"."+name, v[name], sc)})
 		}
 	case []any:
 		t.items = make([]*template, len(v))
@@ -307,12 +313,12 @@ func (t *template) fill(variables map[string]any) (any, error) {
 		return v, nil
 	case t.fields != nil:
 		out := make(map[string]any, len(t.fields))
-		for name, f := range t.fields {
+		for _, f := range t.fields {
 			v, err := f.fill(variables)
 			if err != nil {
 				return nil, err
 			}
-			out[name] = v
+			out[f.name] = v
 		}
 		return out, nil
 	case t.items != nil:

@@ -30,7 +30,7 @@ const (
 // hash) is success.
 func (s *Store) Open(ctx context.Context, o app.Opening) error {
 	const op = "ddbstore: open session"
-	if err := app.CheckWrite(op, o.Session, o.Entry); err != nil {
+	if err := app.CheckWrite(op, &o.Session, &o.Entry); err != nil {
 		return err
 	}
 	if o.Session.Version != 1 {
@@ -73,7 +73,7 @@ func (s *Store) Open(ctx context.Context, o app.Opening) error {
 // hash) is success.
 func (s *Store) Commit(ctx context.Context, c app.Commit) error {
 	const op = "ddbstore: commit session"
-	if err := app.CheckWrite(op, c.Next, c.Entry); err != nil {
+	if err := app.CheckWrite(op, &c.Next, &c.Entry); err != nil {
 		return err
 	}
 	if c.Next.Version < 2 {

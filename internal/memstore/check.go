@@ -18,7 +18,7 @@ func ready(ctx context.Context, op string) error {
 }
 
 // thawed names the first frozen field in which b differs from a; "" if none.
-func thawed(a, b session.Session) string {
+func thawed(a, b *session.Session) string {
 	switch {
 	case a.ID != b.ID:
 		return "ID"

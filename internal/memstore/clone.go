@@ -10,7 +10,8 @@ import (
 
 // Clones keep nil slices nil: the hash of an entry tells nil from empty.
 
-func cloneSession(s session.Session) session.Session {
+func cloneSession(of *session.Session) session.Session {
+	s := *of
 	s.Why, s.Recent = cloneTexts(s.Why, s.Recent)
 	return s
 }
@@ -50,7 +51,8 @@ func cloneSessions(from []*session.Session) []session.Session {
 	return out
 }
 
-func cloneEntry(e app.Entry) app.Entry {
+func cloneEntry(of *app.Entry) app.Entry {
+	e := *of
 	e.Effects = slices.Clone(e.Effects)
 	return e
 }

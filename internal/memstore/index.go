@@ -366,7 +366,7 @@ func entries(found []*app.Entry) []app.Entry {
 	}
 	out := make([]app.Entry, len(found))
 	for i, e := range found {
-		out[i] = cloneEntry(*e)
+		out[i] = cloneEntry(e)
 	}
 	return out
 }

@@ -109,20 +109,20 @@ func (s *Store) Open(ctx context.Context, o app.Opening) error {
 	if err := ready(ctx, op); err != nil {
 		return err
 	}
-	if err := app.CheckWrite(op, o.Session, o.Entry); err != nil {
+	if err := app.CheckWrite(op, &o.Session, &o.Entry); err != nil {
 		return err
 	}
 	if o.Session.Version != 1 {
 		return fault.Newf(op, fault.Invalid, "version is %d; an opening makes version 1", o.Session.Version)
 	}
-	written, err := s.open(o)
+	written, err := s.open(&o)
 	if written != nil {
 		s.out.deliver(&written.out)
 	}
 	return err
 }
 
-func (s *Store) open(o app.Opening) (written *record, err error) {
+func (s *Store) open(o *app.Opening) (written *record, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id, run := o.Session.ID, o.Session.Run.Ref()
@@ -145,13 +145,13 @@ func (s *Store) open(o app.Opening) (written *record, err error) {
 	}
 	written = &record{}
 	s.sessions[id] = written
-	s.write(written, o.Session, o.Entry)
+	s.write(written, &o.Session, &o.Entry)
 	return written, nil
 }
 
 // write appends a version. It must be called with the lock held.
-func (s *Store) write(r *record, state session.Session, entry app.Entry) {
-	state, entry = cloneSession(state), cloneEntry(entry)
+func (s *Store) write(r *record, next *session.Session, written *app.Entry) {
+	state, entry := cloneSession(next), cloneEntry(written)
 	r.state.Store(&state)
 	r.entries = append(r.entries, &entry)
 	s.index.session(r, &state)
@@ -171,7 +171,7 @@ func (s *Store) Session(ctx context.Context, id string) (session.Session, error)
 	if !ok {
 		return session.Session{}, fault.Newf(op, fault.NotFound, "there is no session %q", id)
 	}
-	return cloneSession(*r.state.Load()), nil
+	return cloneSession(r.state.Load()), nil
 }
 
 // Sessions implements app.Store: in the order asked for, each once.
@@ -203,7 +203,7 @@ func (s *Store) Commit(ctx context.Context, c app.Commit) error {
 	if err := ready(ctx, op); err != nil {
 		return err
 	}
-	if err := app.CheckWrite(op, c.Next, c.Entry); err != nil {
+	if err := app.CheckWrite(op, &c.Next, &c.Entry); err != nil {
 		return err
 	}
 	if c.Next.Version < 2 {
@@ -212,14 +212,14 @@ func (s *Store) Commit(ctx context.Context, c app.Commit) error {
 	if c.Claim && c.Next.Run.ID == "" {
 		return fault.Newf(op, fault.Invalid, "run id is empty; there is nothing to claim")
 	}
-	written, err := s.commit(op, c)
+	written, err := s.commit(op, &c)
 	if written != nil {
 		s.out.deliver(&written.out)
 	}
 	return err
 }
 
-func (s *Store) commit(op string, c app.Commit) (written *record, err error) {
+func (s *Store) commit(op string, c *app.Commit) (written *record, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id, run := c.Next.ID, c.Next.Run.Ref()
@@ -229,12 +229,12 @@ func (s *Store) commit(op string, c app.Commit) (written *record, err error) {
 	}
 	stored := r.state.Load()
 	if stored.Version != c.Next.Version-1 {
-		if r.repeats(c.Entry) {
+		if r.repeats(&c.Entry) {
 			return nil, nil
 		}
 		return nil, fault.Newf(op, fault.Conflict, "session %q is at version %d, not at %d", id, stored.Version, c.Next.Version-1)
 	}
-	if field := thawed(*stored, c.Next); field != "" {
+	if field := thawed(stored, &c.Next); field != "" {
 		return nil, fault.Newf(op, fault.Invalid, "session %q: %s is frozen at opening and differs", id, field)
 	}
 	if c.Claim {
@@ -243,12 +243,12 @@ func (s *Store) commit(op string, c app.Commit) (written *record, err error) {
 		}
 		s.claims[run] = id
 	}
-	s.write(r, c.Next, c.Entry)
+	s.write(r, &c.Next, &c.Entry)
 	return r, nil
 }
 
 // repeats says whether the entry was written before, as it is.
-func (r *record) repeats(e app.Entry) bool {
+func (r *record) repeats(e *app.Entry) bool {
 	return e.Version <= int64(len(r.entries)) && r.entries[e.Version-1].Hash == e.Hash
 }
 

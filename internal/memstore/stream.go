@@ -53,7 +53,7 @@ func (o *stream) deliver(q *queue) {
 		q.waiting = q.waiting[1:]
 		o.mu.Unlock()
 		for _, f := range subscribers {
-			f(cloneEntry(*e))
+			f(cloneEntry(e))
 		}
 		o.mu.Lock()
 	}

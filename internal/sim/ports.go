@@ -22,8 +22,12 @@ func (s store) Open(ctx context.Context, o app.Opening) error {
 	return act(ctx, s.w, Call{Port: "store", Op: "Open", Writes: true}, func() error { return s.Store.Open(ctx, o) })
 }
 
-func (s store) Session(ctx context.Context, id string) (session.Session, error) {
-	return call(ctx, s.w, Call{Port: "store", Op: "Session"}, func() (session.Session, error) { return s.Store.Session(ctx, id) })
+func (s store) Session(ctx context.Context, id string) (found session.Session, err error) {
+	err = act(ctx, s.w, Call{Port: "store", Op: "Session"}, func() error {
+		found, err = s.Store.Session(ctx, id)
+		return err
+	})
+	return found, err
 }
 
 func (s store) Sessions(ctx context.Context, ids []string) ([]session.Session, error) {

@@ -102,7 +102,7 @@ func (w *World) committed(e *app.Entry) {
 		}
 	}
 	if e.Version > 1 && all {
-		w.explain(*before, *next, *e)
+		w.explain(before, *next, *e)
 	}
 	w.frozen(before, next)
 	w.asks(e)
@@ -166,13 +166,13 @@ func (r *record) note(next *session.Session, now time.Time) {
 }
 
 // explain plays the entry again: the history explains the state.
-func (w *World) explain(before, next session.Session, e app.Entry) {
+func (w *World) explain(before *session.Session, next session.Session, e app.Entry) {
 	if e.Event.Kind == session.WaiterRegistered {
 		e.Event.Token = next.Waiter // the history tells tokens apart, and does not have them
 	}
 	next.Version, next.Head, next.Recent = before.Version, before.Head, before.Recent
 	for i := len(w.policies) - 1; i >= 0; i-- {
-		if d := session.Decide(before, e.Event, w.policies[i], e.At); reflect.DeepEqual(d.Next, next) && d.Ignored == e.Note {
+		if d := session.Decide(*before, e.Event, w.policies[i], e.At); reflect.DeepEqual(&d.Next, &next) && d.Ignored == e.Note {
 			return
 		}
 	}

@@ -114,9 +114,11 @@ type Ref struct {
 // does not write the same everywhere: its id is in lower case, whoever names it.
 // Executions of pipelines are only ever named by ARNs, and stay as they are.
 func (r Ref) Canonical() Ref {
+	if !strings.HasPrefix(r.Endpoint, "sagemaker/") {
+		return r
+	}
 	lower := strings.ToLower(r.ID)
-	job := strings.HasPrefix(lower, "training-job/") || strings.HasPrefix(lower, "processing-job/")
-	if job && strings.HasPrefix(r.Endpoint, "sagemaker/") {
+	if strings.HasPrefix(lower, "training-job/") || strings.HasPrefix(lower, "processing-job/") {
 		r.ID = lower
 	}
 	return r
