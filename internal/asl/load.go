@@ -108,7 +108,8 @@ func (l *loader) language(o *object, required bool) {
 
 func (l *loader) state(path, name string, v any) *state {
 	o := l.object(path, v)
-	s := &state{name: name, kind: o.string("Type")}
+	kind := o.string("Type")
+	s := &state{name: name, kind: kind, entered: kind + "StateEntered", exited: kind + "StateExited"}
 	l.language(o, false)
 	o.optionalString("Comment")
 	switch s.kind {

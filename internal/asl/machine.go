@@ -84,6 +84,8 @@ func (m *Machine) Edges() []Edge {
 type state struct {
 	name      string
 	kind      string
+	entered   string // the types of its events
+	exited    string
 	next      string // "" where it ends
 	end       bool
 	resource  string

@@ -24,10 +24,10 @@ type run struct {
 	r    *Runner
 	e    *Execution
 	vars map[string]any
-	// execution is what $states.context.Execution is, all the time.
-	execution map[string]any
-	deadline  time.Time
-	jitter    func() float64
+	// What $states.context.Execution and .StateMachine are, all the time.
+	execution, machine map[string]any
+	deadline           time.Time
+	jitter             func() float64
 
 	state   *state
 	entered time.Time
@@ -38,6 +38,7 @@ type run struct {
 func (r *Runner) run(e *Execution, input any) {
 	x := &run{r: r, e: e, vars: map[string]any{}, jitter: r.jitter(e)}
 	x.execution = map[string]any{"Id": e.arn, "Name": e.name, "StartTime": stamp(e.started), "Input": input}
+	x.machine = map[string]any{"Id": e.machineARN, "Name": e.machineARN[strings.LastIndex(e.machineARN, ":")+1:]}
 	if t := e.machine.timeout; t > 0 {
 		x.deadline = e.started.Add(time.Duration(t) * time.Second)
 	}
@@ -89,7 +90,7 @@ func (x *run) enter(s *state, in data) {
 		x.e.path = append(x.e.path, s.name)
 		x.e.mu.Unlock()
 	}
-	x.event = x.record(Event{Type: s.kind + "StateEntered", State: s.name, Input: in.raw})
+	x.event = x.record(Event{Type: s.entered, State: s.name, Input: in.raw})
 }
 
 // step executes a state; next is "" at the end. A *TaskError fails the
@@ -105,7 +106,7 @@ func (x *run) step(in data) (out data, next string, err error) {
 		if next, err = x.choose(st); err != nil {
 			return data{}, "", err
 		}
-		x.record(Event{Type: "ChoiceStateExited", State: s.name, Output: in.raw})
+		x.record(Event{Type: s.exited, State: s.name, Output: in.raw})
 		return in, next, nil
 	case fail:
 		return data{}, "", x.failure(st)
@@ -126,7 +127,7 @@ func (x *run) states(in data) map[string]any {
 		st["context"] = map[string]any{
 			"Execution":    x.execution,
 			"State":        map[string]any{"Name": x.state.name, "EnteredTime": stamp(x.entered), "RetryCount": float64(x.retries)},
-			"StateMachine": map[string]any{"Id": x.e.machineARN, "Name": x.e.machineARN[strings.LastIndex(x.e.machineARN, ":")+1:]},
+			"StateMachine": x.machine,
 		}
 	}
 	return st
@@ -138,7 +139,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z
 func (x *run) fill(t *template, st map[string]any) (any, error) {
 	x.vars["states"] = st // no variable of a machine can have that name
 	v, err := t.fill(x.vars)
-	if te := (*TaskError)(nil); err != nil && errors.As(err, &te) {
+	if te, ok := errors.AsType[*TaskError](err); ok {
 		return nil, x.unusable(te.Cause)
 	}
 	return v, err
@@ -177,7 +178,7 @@ func (x *run) leave(st map[string]any, def data, output, assign *template) (data
 			return data{}, err
 		}
 	}
-	x.record(Event{Type: x.state.kind + "StateExited", State: x.state.name, Output: out.raw})
+	x.record(Event{Type: x.state.exited, State: x.state.name, Output: out.raw})
 	return out, nil
 }
 

@@ -130,6 +130,11 @@ func (o *fields) list(name string) []json.RawMessage {
 }
 
 func (o *fields) text(name string) string {
+	if v, ok := plainjson.Read(o.raw[name], plainValues); ok {
+		if s, ok := v.(string); ok {
+			return s
+		}
+	}
 	var s string
 	if o.has(name) && json.Unmarshal(o.raw[name], &s) != nil {
 		o.fail(name, "must be a string")

@@ -20,7 +20,7 @@ type indexes struct {
 	now  func() time.Time
 	lag  func() time.Duration
 	late changes
-	last map[thing]time.Time // when the newest waiting change of each becomes visible
+	last map[thing]time.Time // when the newest change of each becomes, or became, visible
 	seq  int64
 
 	users      map[string]*sorted[*record]
@@ -62,7 +62,6 @@ type thing struct{ kind, id string }
 type change struct {
 	at    time.Time
 	seq   int64
-	thing thing
 	apply func()
 }
 
@@ -100,7 +99,7 @@ func (x *indexes) write(kind, id string, apply func()) {
 	}
 	x.last[of] = at
 	x.seq++
-	heap.Push(&x.late, &change{at: at, seq: x.seq, thing: of, apply: apply})
+	heap.Push(&x.late, &change{at: at, seq: x.seq, apply: apply})
 }
 
 // settle applies the changes whose moment has come.
@@ -109,11 +108,7 @@ func (x *indexes) settle() {
 		return
 	}
 	for now := x.now(); len(x.late) > 0 && !x.late[0].at.After(now); {
-		c := heap.Pop(&x.late).(*change)
-		if x.last[c.thing].Equal(c.at) {
-			delete(x.last, c.thing)
-		}
-		c.apply()
+		heap.Pop(&x.late).(*change).apply()
 	}
 }
 
@@ -243,11 +238,16 @@ func parseCursor(op, index, text string) (*key, error) {
 // page reads one page of rows that want (nil: all) accepts; the first row it
 // refuses ends the list.
 func page[V any](ctx context.Context, s *Store, op, index, from string, rows func() *sorted[V], want func(key) bool) ([]V, string, error) {
-	if err := ready(ctx, op); err != nil {
-		return nil, "", err
-	}
 	after, err := parseCursor(op, index, from)
 	if err != nil {
+		return nil, "", err
+	}
+	return pageAfter(ctx, s, op, index, after, rows, want)
+}
+
+// pageAfter is page from behind a key on; nil: from the beginning.
+func pageAfter[V any](ctx context.Context, s *Store, op, index string, after *key, rows func() *sorted[V], want func(key) bool) ([]V, string, error) {
+	if err := ready(ctx, op); err != nil {
 		return nil, "", err
 	}
 	s.mu.Lock()
@@ -349,12 +349,16 @@ func (s *Store) Unfinished(ctx context.Context, before time.Time, from string) (
 // Changes implements app.Store.
 func (s *Store) Changes(ctx context.Context, since, until time.Time, from string) ([]app.Entry, string, error) {
 	const op, index = "memstore: list changes of status", "changes"
-	if from == "" { // begin as if a page had ended just before; no id is less
-		k := keyOf(since, "\x00")
-		from = cursor{Index: index, Sec: k.sec, Nsec: k.nsec, ID: k.id}.String()
+	after, err := parseCursor(op, index, from)
+	if err != nil {
+		return nil, "", err
+	}
+	if after == nil { // begin as if a page had ended just before; no id is less
+		k := keyOf(since, "")
+		after = &k
 	}
 	bound := keyOf(until, "")
-	found, next, err := page(ctx, s, op, index, from, func() *sorted[*app.Entry] { return s.index.changes }, func(k key) bool {
+	found, next, err := pageAfter(ctx, s, op, index, after, func() *sorted[*app.Entry] { return s.index.changes }, func(k key) bool {
 		return ascending(k, bound) < 0
 	})
 	return entries(found), next, err

@@ -105,10 +105,15 @@ func (r *Run) alive(now time.Time) bool {
 
 // state is what the engine says of the run.
 func (r *Run) state(now time.Time) workload.State {
-	if _, as, _ := r.over(now); as != "" {
-		return as
-	}
+	_, as, _ := r.over(now)
+	return r.stateUnless(as, now)
+}
+
+// stateUnless is the state of a run that is over as it is, if it is.
+func (r *Run) stateUnless(as workload.State, now time.Time) workload.State {
 	switch {
+	case as != "":
+		return as
 	case !r.StopAt.IsZero():
 		return workload.Stopping
 	case now.Before(r.Runs):
@@ -121,8 +126,9 @@ func (r *Run) state(now time.Time) workload.State {
 
 func (r *Run) observe(now time.Time) workload.Observation {
 	n := r.nature
-	o := workload.Observation{Run: r.Run, Name: r.Name, State: r.state(now), At: now, Stamp: r.Stamp, User: r.Tag}
-	if at, _, _ := r.over(now); !at.IsZero() {
+	at, as, _ := r.over(now)
+	o := workload.Observation{Run: r.Run, Name: r.Name, State: r.stateUnless(as, now), At: now, Stamp: r.Stamp, User: r.Tag}
+	if !at.IsZero() {
 		o.At = at
 	}
 	if n.tells {
