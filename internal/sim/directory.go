@@ -46,6 +46,14 @@ var (
 // Set says what the facts of an endpoint's runs are, or of those of one domain.
 func (d *directory) Set(endpoint, domain string, f session.Facts) { d.facts[endpoint+"#"+domain] = f }
 
+// Unpropagated has identity propagation off for the domain's later runs.
+func (d *directory) Unpropagated(endpoint, domain string) {
+	if f, ok := d.facts[endpoint+"#"+domain]; ok {
+		f.IdentityPropagation = session.Off
+		d.Set(endpoint, domain, f)
+	}
+}
+
 func factsKey(run workload.Run) string { return run.Endpoint + "#" + run.Domain }
 
 // Facts answers what is set; now and then a fact cannot be read.

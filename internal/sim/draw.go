@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"nightshift/internal/session"
@@ -42,6 +43,7 @@ func (w *World) script() {
 	for range 7 + w.rand.IntN(7) {
 		d.something()
 	}
+	d.demotion()
 	d.trouble()
 	w.Until(Epoch.Add(30*d.unit + d.spread(8)))
 }
@@ -213,6 +215,25 @@ func (d *drawn) upheaval() {
 		d.SetPolicy(func(p *session.Policy) {
 			p.InstanceBackground, p.BackgroundDuration = instance, d.duration(30)
 		})
+	}
+}
+
+// demotion draws, where there are domains, that background sessions are switched off
+// (or are not, or nobody can tell), and that a domain's identity propagation is:
+// S1.8 needs both, and users who have left and others who have not.
+func (d *drawn) demotion() {
+	if !slices.ContainsFunc(d.Engines, func(e *Engine) bool { return e.Endpoint == SageMaker }) || d.rand.IntN(2) == 0 {
+		return
+	}
+	instance, at := d.tri(15, 70), d.moment()
+	d.At(at, func() { d.SetPolicy(func(p *session.Policy) { p.InstanceBackground = instance }) })
+	if u := d.Users[d.rand.IntN(len(d.Users))]; d.rand.IntN(3) > 0 {
+		d.At(at.Add(d.upTo(8*time.Minute)-4*time.Minute), func() { d.SignOut(u, true) })
+	}
+	for _, domain := range []string{"d-one", "d-two"} {
+		if d.rand.IntN(3) > 0 {
+			d.At(at.Add(d.upTo(4*time.Minute)-30*time.Second), func() { d.Propagation(domain) })
+		}
 	}
 }
 

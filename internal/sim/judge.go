@@ -109,6 +109,7 @@ func (w *World) judge() {
 		w.judgeRecord(r, run)
 		w.judgeEnd(r, run, claims)
 		w.judgeCause(r, run, claims)
+		w.judgeMove(r)
 		if run != nil {
 			if r.now.Origin != session.Zombie {
 				reasons[run] = append(reasons[run], claims...)
@@ -233,6 +234,45 @@ func (w *World) provedAtBirth(r *record) bool {
 	return r.modes[0] == session.Background && slices.ContainsFunc(w.Causes, func(c *Cause) bool {
 		return c.Kind == session.RevokeBackground && w.concerns(c, r.now, w.runOf(r.now))
 	})
+}
+
+// judgeMove: what was background rides the interactive session of its user where
+// propagation was switched off with background sessions off, and only there (S1.8).
+func (w *World) judgeMove(r *record) {
+	s := r.now
+	if r.modes[0] != session.Background {
+		return
+	}
+	moved, since := slices.Contains(r.modes, session.Interactive), time.Time{}
+	old, expiry := s.OpenedAt.Add(s.Policy.BackgroundDuration), s.Interactive.ExpiresAt
+	for _, c := range w.Causes {
+		if c.Kind != session.IdentityPropagationOff || !w.concerns(c, s, nil) {
+			continue
+		}
+		may, does := w.moves(c, r)
+		if may && since.IsZero() {
+			since = c.At
+		}
+		if !does {
+			continue
+		}
+		first, last := expiry, expiry
+		if expiry.IsZero() {
+			first, last = since.Add(s.Policy.InteractiveDuration-w.blur()), w.Clock.Now().Add(s.Policy.InteractiveDuration)
+		}
+		if old.Before(last) {
+			first, last = earlier(first, old), old
+		}
+		switch {
+		case s.Status == session.Active && !moved:
+			w.violate("illegal", "session %s went on as background, and propagation of %s was switched off, with background sessions off, at +%s (S1.8)", s.ID, c.Domain, c.At.Sub(Epoch))
+		case moved && (s.Own.At.Before(first) || s.Own.At.After(last)):
+			w.violate("illegal", "session %s rides the interactive session until %s, and has to end between %s and %s (S1.8)", s.ID, s.Own.At, first, last)
+		}
+	}
+	if moved && since.IsZero() {
+		w.violate("illegal", "session %s was made interactive, and nothing says that it should (S1.8)", s.ID)
+	}
 }
 
 // judgeEnd: what had to end has, in time; what had not goes on.
@@ -427,7 +467,7 @@ func (w *World) heard(r *record, run *Run, whys []string) bool {
 		return after <= w.blur()+30*time.Second && after >= -cadence.Sweep
 	}
 	return near(s.RecordedAt) || near(r.named) || slices.ContainsFunc(w.Causes, func(c *Cause) bool {
-		if w.Portal && slices.Contains(whys, "portal") && c.Portal != "" && c.Portal == s.Interactive.ID {
+		if slices.Contains(whys, "portal") && w.lacks(c, s) {
 			return true // the portal's list lacks it, and nobody says since when
 		}
 		return slices.Contains(whys, string(c.Kind)) && w.concerns(c, s, run) && slices.ContainsFunc(c.news, near)

@@ -100,18 +100,14 @@ func (w *World) claims(r *record, run *Run) []claim {
 	first := modeOf(s)
 	var all []claim
 	for _, c := range w.Causes {
-		if w.Portal && c.Portal != "" && c.Portal == s.Interactive.ID && ends(session.SignOut, first) {
-			// The portal's list lacks the session that this one names, whenever it was opened.
+		if w.lacks(c, s) && ends(session.SignOut, first) { // whenever this one was opened
 			all = append(all, claim{since: c.At, why: "portal"})
 		}
 		if !w.concerns(c, s, run) {
 			continue
 		}
 		if c.Kind == session.IdentityPropagationOff {
-			// S1.8 concerns whatever is background, by its facts or by evidence (S1.13).
-			if (first == session.Background || slices.Contains(r.modes, session.Background)) && !w.switchesOn(s) {
-				all = append(all, claim{since: c.At, why: string(c.Kind)})
-			}
+			all = append(all, w.rides(c, r, run)...)
 			continue
 		}
 		every, some := endsAll(c.Kind, first, s.Facts), endsAll(c.Kind, first, s.Facts)
@@ -166,6 +162,13 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // blur is how far two functions' clocks, and CloudTrail's whole seconds, may
 // make the order of two moments uncertain.
 func (w *World) blur() time.Duration { return 2*w.Faults.Skew + 2*time.Second }
@@ -215,13 +218,56 @@ func (w *World) reached(c *Cause, r *record) bool {
 	return true
 }
 
-func (w *World) switchesOn(s session.Session) bool {
-	for _, p := range w.policies[1:] {
-		if p.InstanceBackground != session.On {
-			return false
+// moves says whether switching propagation off moves a session onto its user's
+// interactive one (S1.8): it may where the session is background, by its facts or by
+// evidence (S1.13), and background sessions are off at some time since; it does where
+// the session was recorded before the news of it, and they are off all the time.
+func (w *World) moves(c *Cause, r *record) (may, does bool) {
+	s := r.now
+	off, all := false, true
+	for i, p := range w.policies {
+		if i+1 < len(w.policies) && w.policies[i+1].ChangedAt.Before(c.At.Add(-w.blur())) {
+			continue // another one held by then
 		}
+		now := p.InstanceBackground == session.Off || s.Facts.ApplicationBackground == session.Off
+		off, all = off || now, all && now
 	}
-	return s.Facts.ApplicationBackground == session.On
+	after := c.At.Sub(s.OpenedAt)
+	may = off && after >= -w.blur() && slices.Contains(append(r.modes, modeOf(s)), session.Background)
+	token := slices.ContainsFunc(w.Causes, func(o *Cause) bool { return o.Kind == session.BackgroundTokenIssued && w.concerns(o, s, w.runOf(s)) })
+	return may, may && all && after > w.blur() && !token && r.modes[0] == session.Background && r.born.Before(c.Known)
+}
+
+// rides is S1.8: the session ends with its user's interactive one, or at once where
+// none is left. Which of the two came first makes no difference.
+func (w *World) rides(c *Cause, r *record, run *Run) []claim {
+	may, does := w.moves(c, r)
+	if !may {
+		return nil
+	}
+	s, now := r.now, w.Clock.Now()
+	known := later(c.knowable(now), w.learnt(s, run))
+	var all []claim
+	if at := later(s.Interactive.ExpiresAt, c.At); !s.Interactive.ExpiresAt.IsZero() && !at.After(now) {
+		known := later(known, at)
+		all = append(all, claim{must: does && now.Sub(known) > 2*time.Minute, since: at, known: known, why: string(c.Kind)})
+	}
+	for _, left := range w.Causes {
+		said := (left.Kind == session.SignOut || left.Kind == session.RevokeInteractive) && w.concerns(left, s, run)
+		after := left.At.Sub(s.OpenedAt)
+		if after < -w.blur() || !said && !w.lacks(left, s) {
+			continue
+		}
+		heard := left.knowable(now)
+		must := does && said && after > w.blur() && !heard.IsZero()
+		all = append(all, claim{must: must, since: later(c.At, left.At), known: later(known, heard), why: string(c.Kind)})
+	}
+	return all
+}
+
+// lacks: since the cause the portal's list lacks the session that this one names.
+func (w *World) lacks(c *Cause, s session.Session) bool {
+	return w.Portal && c.Portal != "" && c.Portal == s.Interactive.ID
 }
 
 // caps are the engines' own (S1.9).

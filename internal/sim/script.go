@@ -313,6 +313,7 @@ func (w *World) Terminate(endpoint string) {
 
 // Propagation switches identity propagation of a domain off (S1.8).
 func (w *World) Propagation(domain string) {
+	w.Directory.Unpropagated(SageMaker, domain)
 	c := w.cause(Cause{Kind: session.IdentityPropagationOff, Domain: domain, At: w.second()})
 	w.bus.trail("sagemaker", "UpdateDomain", someAdmin, fmt.Sprintf(
 		`"requestParameters":{"domainId":%q,"domainSettingsForUpdate":{"trustedIdentityPropagationSettings":{"status":"DISABLED"}}},"responseElements":null`, domain), c)

@@ -69,7 +69,7 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 	for _, why := range []string{
-		"access-removed", "deadline", "idle", "kernel-stopped", "notebook-closed", "revoke-background", "revoke-interactive", "sign-out", "stop-requested",
+		"access-removed", "deadline", "identity-propagation-off", "idle", "kernel-stopped", "notebook-closed", "revoke-background", "revoke-interactive", "sign-out", "stop-requested",
 		"user-deleted", "user-disabled", "waiter-aborted",
 	} {
 		if total.Musts[why] < 20 {
