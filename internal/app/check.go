@@ -71,8 +71,8 @@ func (a *App) checkIdentities(ctx context.Context, seen census) error {
 	slices.SortFunc(users, func(x, y string) int { return cmp.Compare(lots[x], lots[y]) })
 	statuses, errs := a.statuses(by(ctx, seen.began.Add(statusesUntil)), users, seen.recorded, now)
 	for _, user := range users {
-		if status, ok := statuses[user]; ok && (status != UserEnabled || seen.users[user]) {
-			errs = append(errs, a.settle(ctx, user, status, now))
+		if t, ok := statuses[user]; ok && (t.status != UserEnabled || seen.users[user]) {
+			errs = append(errs, a.settle(ctx, user, t, now))
 		}
 	}
 	errs = append(errs, a.checkAssignments(by(ctx, seen.began.Add(assignmentsUntil)), users, seen, statuses, now))
@@ -85,8 +85,8 @@ func (a *App) checkIdentities(ctx context.Context, seen census) error {
 // statuses reads the users' statuses: of up to UsersAskedMax each by a call;
 // beyond, from the directory's pages, and of those that these lack by a call
 // each, in turn. A user who is not in the answer is not known.
-func (a *App) statuses(ctx context.Context, users []string, recorded map[string]time.Time, now time.Time) (map[string]UserStatus, []error) {
-	found, errs := map[string]UserStatus{}, []error(nil)
+func (a *App) statuses(ctx context.Context, users []string, recorded map[string]time.Time, now time.Time) (map[string]told, []error) {
+	found, errs := map[string]told{}, []error(nil)
 	if len(users) > cadence.UsersAskedMax && a.Users != nil {
 		errs = append(errs, a.listed(ctx, users, found), a.noteNewcomers(ctx, recorded, found))
 	}
@@ -99,13 +99,13 @@ func (a *App) statuses(ctx context.Context, users []string, recorded map[string]
 	if rounds := int64(cadence.IdentityPeriod(len(ask)) / cadence.Sweep); rounds > 1 {
 		ask = slices.DeleteFunc(ask, func(u string) bool { return turn(u, rounds) != round(now)%rounds })
 	}
-	answers := make([]UserStatus, len(ask))
+	answers := make([]told, len(ask))
 	unknown := a.each(ctx, ask, func(ctx context.Context, i int) (err error) {
 		answers[i], err = a.asked(ctx, ask[i])
 		return err
 	})
 	for i, u := range ask {
-		if answers[i] != "" {
+		if answers[i].status != "" {
 			found[u] = answers[i]
 		}
 	}
@@ -115,7 +115,7 @@ func (a *App) statuses(ctx context.Context, users []string, recorded map[string]
 // listed takes the statuses of the users from the directory's pages, and stops
 // when it has all. Who is not in a page is asked for by name: the absence from a
 // listing deletes nobody.
-func (a *App) listed(ctx context.Context, users []string, found map[string]UserStatus) error {
+func (a *App) listed(ctx context.Context, users []string, found map[string]told) error {
 	wanted := make(map[string]bool, len(users))
 	for _, u := range users {
 		wanted[u] = true
@@ -129,9 +129,10 @@ func (a *App) listed(ctx context.Context, users []string, found map[string]UserS
 		if err != nil {
 			return fmt.Errorf("list users: %w", err)
 		}
+		at := a.Now()
 		for u, status := range page {
 			if wanted[u] {
-				found[u] = status
+				found[u] = told{status, at}
 			}
 		}
 		if cursor = next; next == "" || len(found) == len(wanted) {
@@ -209,14 +210,14 @@ func standing(u session.UserFacts, kinds ...session.Kind) (session.Event, bool) 
 // settle records a status that the identity store gives where the records hold
 // another. A fact that is still young is not contradicted: the directory may
 // answer with what was. A user whom it never knew is not deleted (S1.10).
-func (a *App) settle(ctx context.Context, user string, status UserStatus, now time.Time) error {
+func (a *App) settle(ctx context.Context, user string, t told, now time.Time) error {
 	u, err := a.Store.User(ctx, user)
 	if err != nil {
 		return err
 	}
 	known, ok := standing(u, session.UserEnabled, session.UserDisabled, session.UserDeleted)
 	kind := session.UserEnabled
-	switch status {
+	switch t.status {
 	case UserDisabled:
 		kind = session.UserDisabled
 	case UserDeleted:
@@ -234,16 +235,15 @@ func (a *App) settle(ctx context.Context, user string, status UserStatus, now ti
 			return err
 		}
 	}
-	return a.found(ctx, user, kind, known.At, now, "", "identity check "+now.UTC().Format(time.RFC3339))
+	return a.found(ctx, known.At, session.Event{Kind: kind, At: now, Known: t.at, User: user, Evidence: "identity check " + now.UTC().Format(time.RFC3339)})
 }
 
-// found is a fact that a check has found. Its id is the same whoever finds it.
-func (a *App) found(ctx context.Context, user string, kind session.Kind, since, now time.Time, detail, evidence string) error {
+// found is a fact that a check has found; since is that of the fact which it follows.
+// Its id is the same whoever finds it.
+func (a *App) found(ctx context.Context, since time.Time, e session.Event) error {
 	a.Meter.Count(MetricHealed, 1)
-	return a.fact(ctx, session.Event{
-		ID: "check-" + digest(user, string(kind), since.UTC().Format(time.RFC3339Nano)), Kind: kind, At: now, User: user,
-		By: "unknown", Detail: detail, Evidence: evidence,
-	})
+	e.ID, e.By = "check-"+digest(e.User, string(e.Kind), since.UTC().Format(time.RFC3339Nano)), "unknown"
+	return a.fact(ctx, e)
 }
 
 // markAssignments names the moment up to which users' assignments were looked at.
@@ -252,7 +252,7 @@ const markAssignments = "assignments-checked"
 // checkAssignments looks at the assignments of the users whose turn it is, each
 // at least each AccessEach where there are not too many, and of those who are
 // held to have none.
-func (a *App) checkAssignments(ctx context.Context, users []string, seen census, statuses map[string]UserStatus, now time.Time) error {
+func (a *App) checkAssignments(ctx context.Context, users []string, seen census, statuses map[string]told, now time.Time) error {
 	done, err := a.Store.Mark(ctx, markAssignments)
 	if err != nil {
 		return err
@@ -267,7 +267,7 @@ func (a *App) checkAssignments(ctx context.Context, users []string, seen census,
 	var due []string
 	for _, u := range users {
 		switch {
-		case statuses[u] != "" && statuses[u] != UserEnabled:
+		case statuses[u].status != "" && statuses[u].status != UserEnabled:
 		case seen.users[u] && len(due) < cadence.AccessMax:
 			due = append(due, u)
 		default:
@@ -284,7 +284,7 @@ func (a *App) checkAssignments(ctx context.Context, users []string, seen census,
 	}
 	answered := make([]bool, len(due))
 	unknown := a.each(ctx, due, func(ctx context.Context, i int) error {
-		err := a.checkAssignment(ctx, due[i], statuses[due[i]], now)
+		err := a.checkAssignment(ctx, due[i], statuses[due[i]].status, now)
 		answered[i] = err == nil
 		return err
 	})
@@ -308,6 +308,7 @@ func (a *App) checkAssignment(ctx context.Context, user string, status UserStatu
 		application = held.Detail
 	}
 	access, err := a.Identity.Access(ctx, user, application)
+	e := session.Event{At: now, Known: a.Now(), User: user, Evidence: "access check " + now.UTC().Format(time.RFC3339)}
 	if fault.Is(err, fault.Invalid) {
 		a.Meter.Count(MetricUnknown, 1)
 		return nil // no application is configured that could be asked about
@@ -321,15 +322,17 @@ func (a *App) checkAssignment(ctx context.Context, user string, status UserStatu
 	if err != nil || ok && now.Sub(held.At) < cadence.ContradictAfter {
 		return err
 	}
-	removed, evidence := ok && held.Kind == session.AccessRemoved, "access check "+now.UTC().Format(time.RFC3339)
+	removed := ok && held.Kind == session.AccessRemoved
 	switch {
 	case access == session.Off && !removed:
 		if knows, err := a.knows(ctx, user); err != nil || !knows {
 			return err
 		}
-		return a.found(ctx, user, session.AccessRemoved, held.At, now, application, evidence+": no assignment is left")
+		e.Kind, e.Detail, e.Evidence = session.AccessRemoved, application, e.Evidence+": no assignment is left"
+		return a.found(ctx, held.At, e)
 	case access == session.On && removed && status == UserEnabled:
-		return a.found(ctx, user, session.UserEnabled, held.At, now, "", evidence+": an assignment gives access again")
+		e.Kind, e.Evidence = session.UserEnabled, e.Evidence+": an assignment gives access again"
+		return a.found(ctx, held.At, e)
 	}
 	return nil
 }
@@ -351,6 +354,7 @@ func (a *App) checkPortal(ctx context.Context, seen census) error {
 		a.Meter.Count(MetricUnknown, 1)
 		return fmt.Errorf("check portal sessions: %w", err)
 	}
+	known := a.Now()
 	if !complete {
 		a.Meter.Count(MetricUnknown, 1)
 		return nil
@@ -383,7 +387,7 @@ func (a *App) checkPortal(ctx context.Context, seen census) error {
 		if err == nil {
 			var after session.Session
 			after, err = a.Apply(ctx, n.id, session.Event{
-				ID: "portal-" + digest(source, n.interactive.ID), Kind: session.SignOut, At: began, User: n.user, By: "unknown",
+				ID: "portal-" + digest(source, n.interactive.ID), Kind: session.SignOut, At: began, Known: known, User: n.user, By: "unknown",
 				Evidence:    "session source " + source + " " + began.UTC().Format(time.RFC3339),
 				Interactive: session.InteractiveSession{ID: n.interactive.ID, Source: source},
 			})

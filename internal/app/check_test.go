@@ -398,6 +398,92 @@ func (s *slow) Access(ctx context.Context, user, application string) (session.Tr
 	return s.identity.Access(ctx, user, application)
 }
 
+// answering is an Identity that notes when it answered, and reads a store that takes
+// its time.
+type answering struct {
+	*identity
+	app.Store
+	w  *world
+	at []time.Time
+}
+
+func (a *answering) came() { a.at = append(a.at, a.w.now) }
+
+func (a *answering) Status(ctx context.Context, user string) (app.UserStatus, error) {
+	defer a.came()
+	return a.identity.Status(ctx, user)
+}
+
+func (a *answering) Access(ctx context.Context, user, application string) (session.Tri, error) {
+	defer a.came()
+	return a.identity.Access(ctx, user, application)
+}
+
+func (a *answering) Replay(ctx context.Context, after time.Time) ([][]byte, error) {
+	defer a.came()
+	return a.identity.Replay(ctx, after)
+}
+
+func (a *answering) User(ctx context.Context, user string) (session.UserFacts, error) {
+	a.w.now = a.w.now.Add(time.Second)
+	return a.Store.User(ctx, user)
+}
+
+func (a *answering) Mark(ctx context.Context, name string) (time.Time, error) {
+	a.w.now = a.w.now.Add(time.Second)
+	return a.Store.Mark(ctx, name)
+}
+
+// S2.7: a cause is known from when the answer that says it came, not from when the
+// store was read for it.
+func TestS2_7ACauseIsKnownWhenTheAnswerCame(t *testing.T) {
+	for name, c := range map[string]struct {
+		cause session.Cause
+		say   func(w *world, user string)
+	}{
+		"found disabled":       {session.CauseUserDisabled, func(w *world, user string) { w.identity.status[user] = app.UserDisabled }},
+		"found deleted":        {session.CauseUserDeleted, func(w *world, user string) { w.identity.status[user] = app.UserDeleted }},
+		"found without access": {session.CauseAccessRemoved, func(w *world, user string) { w.identity.access[user] = session.Off }},
+		"replayed": {session.CauseSignOut, func(w *world, user string) {
+			w.identity.history = append(w.identity.history, recorded{w.now, wire{Kind: session.SignOut, User: user, ID: "out-" + user, At: w.now}.bytes()})
+		}},
+		"disabled, by an event": {session.CauseUserDisabled, func(w *world, user string) {
+			w.identity.status[user] = app.UserDisabled
+			w.say(app.UserCheck{EventID: "scim-" + user, User: user, At: w.now})
+		}},
+		"deleted, by an event": {session.CauseUserDeleted, func(w *world, user string) {
+			w.identity.status[user] = app.UserDeleted
+			w.say(app.UserCheck{EventID: "scim-" + user, User: user, At: w.now})
+		}},
+		"without access, by an event": {session.CauseAccessRemoved, func(w *world, user string) {
+			w.identity.access[user] = session.Off
+			w.say(app.AccessCheck{EventID: "a-" + user, User: user, At: w.now})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			users := []string{"ana", "ben", "cleo"}
+			sessions := map[string]session.Session{}
+			for _, u := range users {
+				w.identity.access[u] = session.On
+				sessions[u] = w.start(u, training)
+			}
+			w.pass(10*time.Minute + 20*time.Second)
+			all := &answering{identity: w.identity, Store: w.store, w: w}
+			w.app.Identity, w.app.Store = all, all
+			for _, u := range users {
+				c.say(w, u)
+			}
+			w.pass(2 * cadence.AccessEach)
+			for _, u := range users {
+				if got := w.get(sessions[u].ID).End; got.Cause != c.cause || !slices.Contains(all.at, got.Known) {
+					t.Errorf("%s: cause %q, known at %s; answers came at %v", u, got.Cause, got.Known, all.at)
+				}
+			}
+		})
+	}
+}
+
 // S3.4, S3.5: there is one sweep at a time, so that its checks keep to the rates;
 // they end before the next one is due, which asks about those who are left.
 func TestS3_4TheChecksEndBeforeTheNextSweep(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
@@ -22,7 +23,11 @@ const bodyKept = 256 << 10
 // reason and answered nil: it must not come again and must not hold up others
 // (S3.6). Any error means: deliver it again.
 func (a *App) Receive(ctx context.Context, source string, body []byte) error {
-	now := a.Now()
+	return a.received(ctx, source, body, a.Now())
+}
+
+// received is Receive of an event that came at a moment.
+func (a *App) received(ctx context.Context, source string, body []byte, now time.Time) error {
 	m, err := a.Parse(body, now)
 	if err == nil && source == sourceReplay {
 		err = a.again(ctx, m)
@@ -219,12 +224,12 @@ func engineOf(run workload.Ref) workload.Engine {
 
 // checkUser asks what an event did not say: whether the user is disabled.
 func (a *App) checkUser(ctx context.Context, m UserCheck) error {
-	status, err := a.asked(ctx, m.User)
+	t, err := a.asked(ctx, m.User)
 	if err != nil {
 		return fmt.Errorf("check user: %w", err)
 	}
 	kind := session.UserEnabled
-	switch status {
+	switch t.status {
 	case UserDisabled:
 		kind = session.UserDisabled
 	case UserDeleted:
@@ -244,7 +249,7 @@ func (a *App) checkUser(ctx context.Context, m UserCheck) error {
 			return nil
 		}
 	}
-	return a.fact(ctx, session.Event{ID: m.EventID, Kind: kind, At: m.At, User: m.User, By: "unknown", Evidence: "DescribeUser after event " + m.EventID})
+	return a.fact(ctx, session.Event{ID: m.EventID, Kind: kind, At: m.At, Known: t.at, User: m.User, By: "unknown", Evidence: "DescribeUser after event " + m.EventID})
 }
 
 // checkAccess: a removed assignment ends nothing until a re-check finds that no
@@ -276,6 +281,7 @@ func (a *App) checkAccess(ctx context.Context, m AccessCheck) error {
 
 func (a *App) lostAccess(ctx context.Context, m AccessCheck, user string) error {
 	access, err := a.Identity.Access(ctx, user, m.Application)
+	known := a.Now()
 	if err == nil && access == session.Unknown {
 		err = fault.Newf("check access", fault.Unknown, "whether another assignment gives user %s the application is unknown", user)
 	}
@@ -287,7 +293,7 @@ func (a *App) lostAccess(ctx context.Context, m AccessCheck, user string) error 
 	if knows, err := a.knows(ctx, user); err != nil || !knows {
 		return err
 	}
-	return a.fact(ctx, session.Event{ID: m.EventID, Kind: session.AccessRemoved, At: m.At, User: user, By: m.By, Detail: m.Application, Evidence: "no assignment left after event " + m.EventID})
+	return a.fact(ctx, session.Event{ID: m.EventID, Kind: session.AccessRemoved, At: m.At, Known: known, User: user, By: m.By, Detail: m.Application, Evidence: "no assignment left after event " + m.EventID})
 }
 
 // birth: somebody started a run. A birth and its run may be seen in any order,
@@ -385,14 +391,14 @@ func (a *App) clusterChange(ctx context.Context, m ClusterChange) error {
 // executionChange: an execution that waits on a run was aborted, failed or
 // timed out; its run ends too (S2).
 func (a *App) executionChange(ctx context.Context, m ExecutionChange) error {
-	by := "unknown"
+	by, known := "unknown", a.Now()
 	if m.Status == "FAILED" {
 		by = "nightshift" // nobody stopped it: one of its own steps failed for good
 	}
 	if m.WithRun {
 		a.ownEnd(ctx, SessionOfExecution(m.Execution))
 	}
-	_, err := a.Apply(ctx, SessionOfExecution(m.Execution), session.Event{ID: m.EventID, Kind: session.WaiterAborted, At: m.At, By: by, Detail: m.Status,
+	_, err := a.Apply(ctx, SessionOfExecution(m.Execution), session.Event{ID: m.EventID, Kind: session.WaiterAborted, At: m.At, Known: known, By: by, Detail: m.Status,
 		Evidence: "the execution is " + m.Status + ", event " + m.EventID})
 	if fault.Is(err, fault.NotFound) {
 		a.Meter.Count(MetricIgnored, 1)

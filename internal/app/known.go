@@ -74,13 +74,21 @@ func (a *App) gone(ctx context.Context, user string, now time.Time) (bool, error
 	}
 }
 
+// told is the identity store's answer about a user, and when it came: what it says is
+// known from then, however long it takes to act on it (S2.7).
+type told struct {
+	status UserStatus
+	at     time.Time
+}
+
 // asked asks the identity store about one user, and notes whom it knows.
-func (a *App) asked(ctx context.Context, user string) (UserStatus, error) {
+func (a *App) asked(ctx context.Context, user string) (told, error) {
 	status, err := a.Identity.Status(ctx, user)
+	t := told{status, a.Now()}
 	if err == nil && status != UserDeleted {
 		err = a.noteKnown(ctx, user)
 	}
-	return status, err
+	return t, err
 }
 
 // knows is known, where a user for whom nothing is noted is asked about.
@@ -88,8 +96,8 @@ func (a *App) knows(ctx context.Context, user string) (bool, error) {
 	if known, err := a.known(ctx, user); err != nil || known {
 		return known, err
 	}
-	status, err := a.asked(ctx, user)
-	return err == nil && status != UserDeleted, err
+	t, err := a.asked(ctx, user)
+	return err == nil && t.status != UserDeleted, err
 }
 
 // newcomer is how long after a session's recording its user counts as one who may
@@ -100,7 +108,7 @@ const newcomer = 5 * time.Minute
 // noteNewcomers notes users whom the directory's pages have shown: those with
 // sessions recorded lately, for at a million sessions a read for each user in each
 // sweep would be too much.
-func (a *App) noteNewcomers(ctx context.Context, recorded map[string]time.Time, listed map[string]UserStatus) error {
+func (a *App) noteNewcomers(ctx context.Context, recorded map[string]time.Time, listed map[string]told) error {
 	var users []string
 	for _, u := range sortedKeys(listed) {
 		if a.Now().Sub(recorded[u]) < newcomer {
@@ -115,8 +123,8 @@ func (a *App) noteNewcomers(ctx context.Context, recorded map[string]time.Time, 
 func (a *App) strange(ctx context.Context, user string) error {
 	a.Meter.Count(MetricUnknown, 1)
 	mark := "unknown-user/" + digest(user)
-	told, err := a.Store.Mark(ctx, mark)
-	if err != nil || !told.IsZero() {
+	noted, err := a.Store.Mark(ctx, mark)
+	if err != nil || !noted.IsZero() {
 		return err
 	}
 	sessions, err := a.concerned(ctx, user)

@@ -198,7 +198,7 @@ func (a *App) replay(ctx context.Context) error {
 		from = back
 	}
 	bodies, err := a.Identity.Replay(ctx, from)
-	read := now
+	read, came := now, a.Now() // all of them came then, however long each takes (S2.7)
 	if unread := (*Unread)(nil); errors.As(err, &unread) && unread.From.After(from) {
 		read, err = unread.From, nil // the next sweep goes on there
 	} else if err != nil && unread == nil {
@@ -206,7 +206,7 @@ func (a *App) replay(ctx context.Context) error {
 	}
 	errs := make([]error, 0, len(bodies))
 	for _, body := range bodies {
-		errs = append(errs, a.Receive(ctx, sourceReplay, body))
+		errs = append(errs, a.received(ctx, sourceReplay, body, came))
 	}
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return fmt.Errorf("replay: %w", err)
