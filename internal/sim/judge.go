@@ -457,14 +457,11 @@ func (w *World) judgeCause(r *record, run *Run, claims []claim) {
 }
 
 // heard: when a cause is said to have been known, word of it had just come to one of
-// our functions, or the session or its run was known only then. A sweep dates what it hears by
-// its own begin; whoever asks the identity store about it dates it after some calls, of
-// which a few may be slow.
+// our functions, by its clock, or the session or its run was known only then.
 func (w *World) heard(r *record, run *Run, whys []string) bool {
 	s := r.now
 	near := func(t time.Time) bool {
-		after := s.End.Known.Sub(t)
-		return after <= w.blur()+30*time.Second && after >= -cadence.Sweep
+		return s.End.Known.Sub(t).Abs() <= w.Faults.Skew
 	}
 	return near(s.RecordedAt) || near(r.named) || slices.ContainsFunc(w.Causes, func(c *Cause) bool {
 		if slices.Contains(whys, "portal") && w.lacks(c, s) {
