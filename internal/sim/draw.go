@@ -157,7 +157,9 @@ func (d *drawn) something() {
 	last := d.rand.IntN(3) > 0
 	d.At(d.moment(), func() {
 		switch what {
-		case 0, 1, 2, 3, 4:
+		case 0:
+			d.SignOutElsewhere(u, ours)
+		case 1, 2, 3, 4:
 			d.SignOut(u, ours)
 			if last {
 				d.after(again, func() { d.SignIn(u) })

@@ -188,3 +188,55 @@ func TestS2_1AStopIsUnheardAndTheServerSilent(t *testing.T) {
 		t.Errorf("%d runs were asked to stop, had to end: %v, %v", r.Stops, r.Musts, r.Struck)
 	}
 }
+
+// TestS2_13WhoLeavesElsewhereStopsNothing: a sign-out that names another session at the
+// same portal leaves a run alone that names its own, and ends one that names none.
+func TestS2_13WhoLeavesElsewhereStopsNothing(t *testing.T) {
+	t.Parallel()
+	for _, ours := range []bool{true, false} {
+		var named, nameless *Plan
+		r := Play(Options{Faults: &Faults{}, Script: func(w *World) {
+			_, u := one(w, EMROnEKS)
+			named = w.AddPlan(Plan{User: u, Engine: workload.EMRContainers, Endpoint: EMROnEKS, At: Epoch.Add(time.Minute)})
+			nameless = w.AddPlan(Plan{User: u, Engine: workload.EMRContainers, Endpoint: EMROnEKS, At: Epoch.Add(time.Minute), Behind: true})
+			w.At(Epoch.Add(10*time.Minute), func() { w.SignOutElsewhere(u, ours) })
+		}})
+		for _, v := range r.Violations {
+			t.Error(v)
+		}
+		if !named.Run.alive(r.Ended) || nameless.Run.alive(r.Ended) || r.Musts["sign-out"] != 1 {
+			t.Errorf("alive: %t, and of the one that names none %t; had to end: %v", named.Run.alive(r.Ended), nameless.Run.alive(r.Ended), r.Musts)
+		}
+	}
+}
+
+// TestS2_17ABusySessionIsNotIdle: a statement begins just before the idle limit is due,
+// and nobody asks the clock until a listing shows it: the session goes on (S2.2), and
+// another one that rests ends.
+func TestS2_17ABusySessionIsNotIdle(t *testing.T) {
+	t.Parallel()
+	var w *World
+	var busy, rests *Plan
+	late := 0
+	r := Play(Options{Faults: &Faults{}, Verdict: func(c Call) Verdict {
+		if at := w.Clock.Now().Sub(Epoch); c.Op == "Due" && at > 16*time.Minute && at < 26*time.Minute {
+			late++
+			return Refuse
+		}
+		return CarryOut
+	}, Script: func(world *World) {
+		w = world
+		_, u := one(w, Livy)
+		w.SetPolicy(func(p *session.Policy) { p.LivyIdle = 15 * time.Minute })
+		plan := Plan{User: u, Engine: workload.Livy, Endpoint: Livy, At: Epoch.Add(time.Minute), Busy: 2 * time.Minute}
+		busy, rests = w.AddPlan(plan), w.AddPlan(plan)
+		w.At(Epoch.Add(17*time.Minute+30*time.Second), func() { w.Work(busy) })
+		w.Until(Epoch.Add(50 * time.Minute))
+	}})
+	for _, v := range r.Violations {
+		t.Error(v)
+	}
+	if s := w.records[busy.Session].now; late == 0 || s.Status != session.Active || !busy.Run.alive(r.Ended) || rests.Run.alive(r.Ended) {
+		t.Errorf("%d sweeps were late; the busy session is %s, cause %q; the other's run: %t", late, s.Status, s.End.Cause, rests.Run.alive(r.Ended))
+	}
+}

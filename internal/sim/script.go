@@ -154,17 +154,28 @@ func (w *World) second() time.Time { return w.Clock.Now().Truncate(time.Second) 
 
 // SignOut is a user leaving the portal: AWS's word or the portal's own.
 func (w *World) SignOut(u *User, ours bool) {
-	i := session.InteractiveSession{ID: u.Portal, Source: portalSource}
+	w.leave(u, u.Portal, ours)
+	u.Out = true
+}
+
+// SignOutElsewhere is a user leaving a second session at the portal, under which no
+// run was started.
+func (w *World) SignOutElsewhere(u *User, ours bool) { w.leave(u, u.Portal+"-elsewhere", ours) }
+
+func (w *World) leave(u *User, portal string, ours bool) {
+	i := session.InteractiveSession{ID: portal, Source: portalSource}
 	if ours {
-		c := w.cause(Cause{Kind: session.SignOut, User: u.ID, Interactive: i, Portal: u.Portal})
+		c := w.cause(Cause{Kind: session.SignOut, User: u.ID, Interactive: i, Portal: portal})
 		w.bus.own("Nightshift Signed Out", fmt.Sprintf(`"user":%q,"interactiveSession":{"id":%q,"source":%q}`, u.ID, i.ID, i.Source), c)
 	} else {
-		c := w.cause(Cause{Kind: session.SignOut, User: u.ID, Interactive: i, Portal: u.Portal, At: w.second()})
+		c := w.cause(Cause{Kind: session.SignOut, User: u.ID, Interactive: i, Portal: portal, At: w.second()})
 		w.bus.trail("sso", "Logout", fmt.Sprintf(`"type":"IdentityCenterUser","onBehalfOf":{"userId":%q},"credentialId":%q`, u.ID, i.ID),
 			`"requestParameters":null,"responseElements":null`, c)
 	}
-	u.Out = true
 }
+
+// Work has a Livy session that may be idle run a statement, which does not end.
+func (w *World) Work(p *Plan) { p.Run.Quiet = time.Time{} }
 
 // SignIn gives a user who has none a new session at the portal; it emits nothing.
 func (w *World) SignIn(u *User) {
