@@ -18,6 +18,7 @@ import (
 // Cause is something that happened in truth and may end sessions.
 type Cause struct {
 	Kind        session.Kind
+	By          string // who caused it, as the news of it says; "" where that does not
 	At          time.Time
 	User        string
 	Run         *Run   // the one it names; nil: none

@@ -451,9 +451,36 @@ func (w *World) judgeCause(r *record, run *Run, claims []claim) {
 	}) {
 		w.violate("illegal", "session %s says that it ended for %s, which was not so (S2.7)", s.ID, s.End.Cause)
 	}
+	if !w.blames(r, run, whys) {
+		w.violate("illegal", "session %s says that %q caused its end for %s (S2.7)", s.ID, s.End.By, s.End.Cause)
+	}
 	if by := whys[0]; by != "idle" && by != "deadline" && !w.heard(r, run, whys) {
 		w.violate("illegal", "session %s says that %s was known at +%s; no word of it came then (S2.7)", s.ID, s.End.Cause, s.End.Known.Sub(Epoch))
 	}
+}
+
+// blames: who is said to have caused the end is whom the news of it names, nightshift
+// where that is the clock, and unknown where a check has found it.
+func (w *World) blames(r *record, run *Run, whys []string) bool {
+	s := r.now
+	if whys[0] == "idle" || whys[0] == "deadline" {
+		return s.End.By == "nightshift"
+	}
+	return slices.ContainsFunc(w.Causes, func(c *Cause) bool {
+		if slices.Contains(whys, "portal") && w.lacks(c, s) && s.End.By == "unknown" {
+			return true
+		}
+		if !slices.Contains(whys, string(c.Kind)) || !w.concerns(c, s, run) {
+			return false
+		}
+		switch c.Kind {
+		case session.UserDisabled, session.UserDeleted, session.AccessRemoved:
+			return s.End.By == c.By || s.End.By == "unknown"
+		case session.WaiterAborted: // nightshift: a step of ours failed
+			return s.End.By == "unknown" || s.End.By == "nightshift"
+		}
+		return s.End.By == c.By || c.Kind == session.KernelStopped && s.End.By == "unknown" // it overtook the run's record
+	})
 }
 
 // heard: when a cause is said to have been known, word of it had just come to one of

@@ -165,10 +165,10 @@ func (w *World) SignOutElsewhere(u *User, ours bool) { w.leave(u, u.Portal+"-els
 func (w *World) leave(u *User, portal string, ours bool) {
 	i := session.InteractiveSession{ID: portal, Source: portalSource}
 	if ours {
-		c := w.cause(Cause{Kind: session.SignOut, User: u.ID, Interactive: i, Portal: portal})
+		c := w.cause(Cause{Kind: session.SignOut, By: u.ID, User: u.ID, Interactive: i, Portal: portal})
 		w.bus.own("Nightshift Signed Out", fmt.Sprintf(`"user":%q,"interactiveSession":{"id":%q,"source":%q}`, u.ID, i.ID, i.Source), c)
 	} else {
-		c := w.cause(Cause{Kind: session.SignOut, User: u.ID, Interactive: i, Portal: portal, At: w.second()})
+		c := w.cause(Cause{Kind: session.SignOut, By: u.ID, User: u.ID, Interactive: i, Portal: portal, At: w.second()})
 		w.bus.trail("sso", "Logout", fmt.Sprintf(`"type":"IdentityCenterUser","onBehalfOf":{"userId":%q},"credentialId":%q`, u.ID, i.ID),
 			`"requestParameters":null,"responseElements":null`, c)
 	}
@@ -186,12 +186,15 @@ func (w *World) SignIn(u *User) {
 	u.Portal, u.Out, u.SignedIn, u.Expires = fmt.Sprintf("p-%s-%d", u.ID, w.serial), false, w.Clock.Now(), time.Time{}
 }
 
-const someAdmin = `"type":"AssumedRole","arn":"arn:aws:sts::123456789012:assumed-role/admin/dora"`
+const (
+	adminARN  = "arn:aws:sts::123456789012:assumed-role/admin/dora"
+	someAdmin = `"type":"AssumedRole","arn":"` + adminARN + `"`
+)
 
 // Revoke is an administrator ending a user's sessions of a kind; run may name one
 // background session.
 func (w *World) Revoke(u *User, background bool, run *Run) {
-	c := Cause{Kind: session.RevokeInteractive, User: u.ID, Run: run}
+	c := Cause{Kind: session.RevokeInteractive, By: "dora", User: u.ID, Run: run}
 	detail := fmt.Sprintf(`"user":%q,"scope":"interactive","by":"dora"`, u.ID)
 	if background {
 		c.Kind = session.RevokeBackground
@@ -209,7 +212,7 @@ func (w *World) Revoke(u *User, background bool, run *Run) {
 // CloudTrail tells.
 func (w *World) Disable(u *User) {
 	u.Status = app.UserDisabled
-	u.standing = w.cause(Cause{Kind: session.UserDisabled, User: u.ID, At: w.second()})
+	u.standing = w.cause(Cause{Kind: session.UserDisabled, By: adminARN, User: u.ID, At: w.second()})
 	if w.rand.IntN(3) == 0 {
 		w.bus.trail("identitystore-scim", "PatchUser", `"type":"WebIdentityUser"`, fmt.Sprintf(`"requestParameters":{"id":%q},"responseElements":null`, u.ID), u.standing)
 		return
@@ -220,7 +223,7 @@ func (w *World) Disable(u *User) {
 // Delete takes a user out of the directory.
 func (w *World) Delete(u *User) {
 	u.Status = app.UserDeleted
-	u.standing = w.cause(Cause{Kind: session.UserDeleted, User: u.ID, At: w.second()})
+	u.standing = w.cause(Cause{Kind: session.UserDeleted, By: adminARN, User: u.ID, At: w.second()})
 	w.bus.trail("identitystore", "DeleteUser", someAdmin, fmt.Sprintf(`"requestParameters":{"userId":%q},"responseElements":null`, u.ID), u.standing)
 }
 
@@ -239,7 +242,7 @@ func (w *World) RemoveAccess(u *User, last bool) {
 	var c *Cause
 	if last {
 		u.Access = session.Off
-		c = w.cause(Cause{Kind: session.AccessRemoved, User: u.ID, At: w.second()})
+		c = w.cause(Cause{Kind: session.AccessRemoved, By: adminARN, User: u.ID, At: w.second()})
 		u.removed = c
 	}
 	w.bus.trail("sso", "DeleteApplicationAssignment", someAdmin, fmt.Sprintf(
@@ -249,9 +252,9 @@ func (w *World) RemoveAccess(u *User, last bool) {
 // StopRequest is somebody stopping a run through Nightshift.
 func (w *World) StopRequest(p *Plan) {
 	if p.Session != "" {
-		w.bus.own("Nightshift Stop Requested", fmt.Sprintf(`"session":%q,"by":"dora"`, p.Session), w.cause(Cause{Kind: session.StopRequested, Session: p.Session}))
+		w.bus.own("Nightshift Stop Requested", fmt.Sprintf(`"session":%q,"by":"dora"`, p.Session), w.cause(Cause{Kind: session.StopRequested, By: "dora", Session: p.Session}))
 	} else if p.Run != nil {
-		w.bus.own("Nightshift Stop Requested", fmt.Sprintf(`"run":{"endpoint":%q,"id":%q},"by":"dora"`, p.Run.Endpoint, p.Run.ID), w.cause(Cause{Kind: session.StopRequested, Run: p.Run}))
+		w.bus.own("Nightshift Stop Requested", fmt.Sprintf(`"run":{"endpoint":%q,"id":%q},"by":"dora"`, p.Run.Endpoint, p.Run.ID), w.cause(Cause{Kind: session.StopRequested, By: "dora", Run: p.Run}))
 	}
 }
 
@@ -325,7 +328,7 @@ func (w *World) Terminate(endpoint string) {
 // Propagation switches identity propagation of a domain off (S1.8).
 func (w *World) Propagation(domain string) {
 	w.Directory.Unpropagated(SageMaker, domain)
-	c := w.cause(Cause{Kind: session.IdentityPropagationOff, Domain: domain, At: w.second()})
+	c := w.cause(Cause{Kind: session.IdentityPropagationOff, By: adminARN, Domain: domain, At: w.second()})
 	w.bus.trail("sagemaker", "UpdateDomain", someAdmin, fmt.Sprintf(
 		`"requestParameters":{"domainId":%q,"domainSettingsForUpdate":{"trustedIdentityPropagationSettings":{"status":"DISABLED"}}},"responseElements":null`, domain), c)
 }

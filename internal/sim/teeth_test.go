@@ -195,18 +195,28 @@ func withApp(f func(function string, a *app.App)) func(*Options) {
 	return func(o *Options) { o.App = f }
 }
 
-// unheard has nobody take facts of a kind for news.
-func unheard(kind session.Kind) func(string, *app.App) {
-	return func(_ string, a *app.App) {
+// misheard has facts taken for other news.
+func misheard(as func(app.Fact) app.Message) func(*Options) {
+	return withApp(func(_ string, a *app.App) {
 		parse := a.Parse
 		a.Parse = func(body []byte, received time.Time) (app.Message, error) {
 			m, err := parse(body, received)
-			if f, ok := m.(app.Fact); ok && f.Event.Kind == kind {
-				return app.Ignored{}, nil
+			if f, ok := m.(app.Fact); ok {
+				m = as(f)
 			}
 			return m, err
 		}
-	}
+	})
+}
+
+// unheard has nobody take facts of a kind for news.
+func unheard(kind session.Kind) func(*Options) {
+	return misheard(func(f app.Fact) app.Message {
+		if f.Event.Kind == kind {
+			return app.Ignored{}
+		}
+		return f
+	})
 }
 
 func TestTeeth(t *testing.T) {
@@ -260,8 +270,8 @@ func TestTeeth(t *testing.T) {
 			o.Session.Interactive.ExpiresAt = time.Time{}
 			return o
 		}})},
-		{"S1.13 a background token proves nothing", []string{"illegal"}, withApp(unheard(session.BackgroundTokenIssued))},
-		{"S1.8 propagation that is switched off is not heard of", []string{"(S1.8)", "(identity-propagation-off,"}, withApp(unheard(session.IdentityPropagationOff))},
+		{"S1.13 a background token proves nothing", []string{"illegal"}, unheard(session.BackgroundTokenIssued)},
+		{"S1.8 propagation that is switched off is not heard of", []string{"(S1.8)", "(identity-propagation-off,"}, unheard(session.IdentityPropagationOff)},
 		{"S1.8 what rode along ends at once", []string{"nothing says that it should", "for no reason"}, withStore(badStore{commit: func(c app.Commit) app.Commit {
 			if c.Entry.Event.Kind == session.IdentityPropagationOff && c.Next.Status == session.Active && c.Next.Mode == session.Interactive {
 				c.Next.Mode, c.Next.Status = session.Background, session.Ending
@@ -287,6 +297,7 @@ func TestTeeth(t *testing.T) {
 		}})},
 		{"S2.7 a cause is said to be known seconds later than it was", []string{"no word of it came then"}, withStore(badStore{commit: known(6 * time.Second)})},
 		{"S2.7 a cause is said to be known seconds sooner than it was", []string{"no word of it came then"}, withStore(badStore{commit: known(-6 * time.Second)})},
+		{"S2.7 a stop names another who caused it", []string{"caused its end"}, misheard(func(f app.Fact) app.Message { f.Event.By = "x"; return f })},
 		{"S2.8 nothing is said", []string{"illegal"}, withApp(func(_ string, a *app.App) { a.Announcer = noWords{} })},
 		{"S3.6 a malformed event is dropped", []string{"illegal"}, withStore(badStore{deaf: map[string]bool{"park": true}})},
 		{"S8.4 no anchor is written", []string{"illegal"}, withStore(badStore{deaf: map[string]bool{"anchors": true}})},
