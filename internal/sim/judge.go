@@ -490,7 +490,10 @@ func (w *World) heard(r *record, run *Run, whys []string) bool {
 	near := func(t time.Time) bool {
 		return s.End.Known.Sub(t).Abs() <= w.Faults.Skew
 	}
-	return near(s.RecordedAt) || near(r.named) || slices.ContainsFunc(w.Causes, func(c *Cause) bool {
+	// What overtook the run's record is taken up by the effects of what named the run.
+	after := s.End.Known.Sub(r.named)
+	overtook := s.End.Cause == session.CauseKernelStopped && !r.named.IsZero() && after > 0 && after <= 30*time.Second
+	return near(s.RecordedAt) || near(r.named) || overtook || slices.ContainsFunc(w.Causes, func(c *Cause) bool {
 		if slices.Contains(whys, "portal") && w.lacks(c, s) {
 			return true // the portal's list lacks it, and nobody says since when
 		}
