@@ -51,11 +51,19 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	if err != nil {
 		return l, err
 	}
+	before, err := a.Store.Mark(ctx, markShown+endpoint)
+	if err != nil {
+		return l, err
+	}
+	before = latestOf(before, e.LastListed)
 	now := a.Now()
-	newest, young := forgotten(sessions, l.Listing, e.LastListed, now, silent)
+	newest, young := forgotten(sessions, l.Listing, before, now, silent)
 	first, last, err := a.doubt(ctx, endpoint, newest)
 	if err == nil && silent && !young { // not before the doubt is noted: it would be told no more
 		err = a.Store.SetMark(ctx, markUp+endpoint, now)
+	}
+	if err == nil && !young && now.Sub(before) >= shownEach {
+		err = a.Store.SetMark(ctx, markShown+endpoint, now)
 	}
 	if err != nil || last.IsZero() {
 		return l, err
@@ -105,10 +113,15 @@ func (a *App) doubt(ctx context.Context, endpoint string, newest time.Time) (fir
 }
 
 // markDown begins the name of the moment at which an endpoint's listing first failed,
-// markUp that of its next complete listing.
+// markUp that of its next complete listing, markShown that of a complete listing of a
+// drain's, or in doubt, which is none of a look (LastListed): what is there since then
+// shows that the server was not restarted since. It is written once in shownEach, which
+// is longer than the time between two looks that are each of 60 s.
 const (
-	markDown = "silent/"
-	markUp   = "answered/"
+	markDown  = "silent/"
+	markUp    = "answered/"
+	markShown = "shown/"
+	shownEach = 90 * time.Second
 )
 
 // silent says whether the endpoint has failed to answer since its last complete
@@ -128,8 +141,9 @@ func (a *App) silent(ctx context.Context, endpoint string) (bool, error) {
 // no known reason. Reasons are our stop and, where the server was not silent in
 // between, as it is in a restart, two more: that it was idle, for Livy collects such
 // sessions, which do nothing; and that we asked it to stop and the answer was an error,
-// for it may have been stopped all the same. young: one is missing that was in no
-// listing yet, and of which nothing can be said so soon.
+// for it may have been stopped all the same. What began shortly before the last
+// listing may not have been in it: it may be of another server process. young: one is
+// missing that was in no listing yet, and of which nothing can be said so soon.
 func forgotten(sessions []session.Session, l workload.Listing, last, now time.Time, silent bool) (newest time.Time, young bool) {
 	there := make(map[workload.Ref]bool, len(l.Runs))
 	for i := range l.Runs {
@@ -138,8 +152,8 @@ func forgotten(sessions []session.Session, l workload.Listing, last, now time.Ti
 	for i := range sessions {
 		s := &sessions[i]
 		at, shown := latestOf(s.RecordedAt, s.StartAskedAt), there[s.Run.Ref()]
-		switch newborn := !at.Before(last); {
-		case s.Run.ID == "" || newborn && shown: // it may be of another server process
+		switch newborn := !at.Before(last.Add(-cadence.MinimumAge)); {
+		case s.Run.ID == "" || newborn && shown:
 			continue
 		case shown:
 			return time.Time{}, false

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"nightshift/internal/app"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
@@ -202,4 +203,69 @@ func TestS2_1RestartedAgain(t *testing.T) {
 	w.must(young.ID, session.Ending, session.CauseUserDisabled)
 	w.pass(6 * time.Minute)
 	w.must(young.ID, session.Ended, session.CauseUserDisabled)
+}
+
+// TestS2_1InDoubtListingsGoOnToTell: while a server is in doubt no look is complete; but
+// what is listed meanwhile, and is there later, shows that it was not restarted again,
+// so that who leaves in that time keeps nobody waiting longer.
+func TestS2_1InDoubtListingsGoOnToTell(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := w.start("ana", notebook)
+	w.pass(20 * time.Minute)
+	w.engine.forget = map[workload.Ref]bool{old.Run.Ref(): true}
+	w.pass(5 * time.Minute) // the next look tells the restart
+	stays, leaves := w.start("bo", notebook), w.start("cem", notebook)
+	w.pass(5 * time.Minute)
+	w.engine.forget[leaves.Run.Ref()] = true
+	w.pass(6 * time.Minute)
+	w.must(old.ID, session.Ended, session.CauseLost)
+	w.must(leaves.ID, session.Ended, session.CauseLost)
+	if got := w.get(stays.ID); got.Status != session.Active {
+		t.Errorf("S2.1 the session that stays is %s %s", got.Status, got.End.Cause)
+	}
+}
+
+// TestS2_1ForgottenSinceTheLastListing: a server was restarted where all that the last
+// listing can have shown is missing, and something for no known reason. What began
+// within two minutes before that listing may not have been in it.
+func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
+	t.Parallel()
+	last := time.Date(2026, 11, 20, 18, 10, 0, 0, time.UTC)
+	now := last.Add(5 * time.Minute)
+	for _, c := range []struct {
+		name      string
+		shown     []time.Duration // the openings of those that are there, from the last listing on
+		missing   []time.Duration // of those that are not
+		forgotten bool
+		young     bool
+	}{
+		{name: "nothing is missing", shown: []time.Duration{-time.Hour}},
+		{name: "all of before are missing", missing: []time.Duration{-time.Hour, -30 * time.Minute}, forgotten: true},
+		{name: "one of before is there", shown: []time.Duration{-time.Hour}, missing: []time.Duration{-30 * time.Minute}},
+		{name: "what is there began since", shown: []time.Duration{time.Minute}, missing: []time.Duration{-time.Hour}, forgotten: true},
+		{name: "what is there began just before", shown: []time.Duration{-time.Second}, missing: []time.Duration{-time.Hour}, forgotten: true},
+		{name: "what is there began two minutes before", shown: []time.Duration{-2*time.Minute - 1}, missing: []time.Duration{-time.Hour}},
+		{name: "what is missing began just before, and is old enough by now", missing: []time.Duration{-time.Second}, forgotten: true},
+		{name: "what is missing is young", missing: []time.Duration{3*time.Minute + 1}, young: true},
+		{name: "what is missing is two minutes old", missing: []time.Duration{3 * time.Minute}, forgotten: true},
+	} {
+		var l workload.Listing
+		var sessions []session.Session
+		add := func(id string, after time.Duration) session.Session {
+			s := session.Session{Status: session.Active, RecordedAt: last.Add(after), Run: workload.Run{Endpoint: "livy/j-1", ID: id}}
+			sessions = append(sessions, s)
+			return s
+		}
+		for i, after := range c.shown {
+			l.Runs = append(l.Runs, workload.Observation{Run: add("shown-"+string(rune('a'+i)), after).Run})
+		}
+		for i, after := range c.missing {
+			add("missing-"+string(rune('a'+i)), after)
+		}
+		newest, young := app.Forgotten(sessions, l, last, now, false)
+		if newest.IsZero() == c.forgotten || young != c.young {
+			t.Errorf("S2.1 %s: forgotten %s, young %t", c.name, newest, young)
+		}
+	}
 }

@@ -11,3 +11,6 @@ import (
 func (a *App) Placed(ctx context.Context, s session.Session, spec []byte) error {
 	return a.placed(ctx, s, spec)
 }
+
+// Forgotten is what a listing shows to be forgotten.
+var Forgotten = forgotten

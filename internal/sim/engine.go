@@ -160,7 +160,8 @@ type Engine struct {
 	// What its listings told, where its server may forget (nature.forgets).
 	shown  map[workload.Ref]bool // by the last complete one
 	silent bool                  // since then the API has failed, or the server forgot all
-	blanks []time.Time           // complete ones that, after such silence, showed no session's run of those that the one before had
+	forgot bool                  // since then it was restarted
+	blanks []time.Time           // complete ones, the first after a restart, or that after such silence showed no session's run of those that the one before had
 }
 
 var _ app.Engine = (*Engine)(nil)
@@ -173,11 +174,11 @@ func (e *Engine) showed(l workload.Listing, now time.Time) {
 		// Only records can tell: what is nobody's session survives unnoticed.
 		shown[ref], before = true, before || e.silent && e.shown[ref] && e.w.holder(e.byRef[ref]) != nil
 	}
-	if e.silent && len(e.shown) > 0 && !before {
+	if e.forgot || e.silent && !before {
 		e.w.struck["listings that after an outage show nothing of before"]++
 		e.blanks = append(e.blanks, now)
 	}
-	e.shown, e.silent = shown, false
+	e.shown, e.silent, e.forgot = shown, false, false
 }
 
 // reach fails while the API is out, after a while that a client waits.

@@ -288,11 +288,12 @@ func (w *World) judgeEnd(r *record, run *Run, claims []claim) {
 	if run != nil {
 		over, _, ours = run.over(now)
 	}
+	idled := s.Status == session.Ended && run != nil && run.idleWhenLost()
 	switch {
-	case s.Status == session.Ended && run != nil && !run.idleWhenLost() && (over.IsZero() || over.After(s.End.Confirmed.Add(w.blur()))):
+	case s.Status == session.Ended && run != nil && !idled && (over.IsZero() || over.After(s.End.Confirmed.Add(w.blur()))):
 		w.violate("illegal", "session %s is ENDED, cause %s, and its run %s was not over then (S2.1)", s.ID, s.End.Cause, run.ID)
 	case s.Origin == session.Zombie:
-	case s.Status != session.Active && len(claims) == 0 && run != nil && over.IsZero():
+	case s.Status != session.Active && len(claims) == 0 && run != nil && over.IsZero() && !idled:
 		w.violate("illegal", "session %s is %s, cause %s: nothing says that it should", s.ID, s.Status, s.End.Cause)
 	}
 	if run != nil && !over.IsZero() && s.Status != session.Ended {
@@ -302,7 +303,7 @@ func (w *World) judgeEnd(r *record, run *Run, claims []claim) {
 		return
 	}
 	w.musts[must.why]++
-	if s.Status != session.Ended || run != nil && over.IsZero() {
+	if s.Status != session.Ended || run != nil && over.IsZero() && !idled {
 		w.violate("lost", "session %s of %s must end (%s, known at +%s) and is %s, its run %v", s.ID, s.User, must.why, must.known.Sub(Epoch), s.Status, run != nil && over.IsZero())
 		return
 	}

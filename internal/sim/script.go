@@ -294,7 +294,7 @@ func (w *World) StopBehind(p *Plan) {
 func (w *World) Restart(endpoint string) {
 	e, now := w.engineOf(endpoint), w.Clock.Now()
 	e.down = append(e.down, Outage{endpoint, now, now.Add(20*time.Second + w.upTo(40*time.Second))})
-	e.silent = true
+	e.silent, e.forgot = true, true
 	for _, r := range e.Runs {
 		if r.Lost.IsZero() {
 			r.Lost = now
