@@ -142,7 +142,8 @@ func (a *App) silent(ctx context.Context, endpoint string) (bool, error) {
 // between, as it is in a restart, two more: that it was idle, for Livy collects such
 // sessions, which do nothing; and that we asked it to stop and the answer was an error,
 // for it may have been stopped all the same. What began shortly before the last
-// listing may not have been in it: it may be of another server process. young: one is
+// listing, and was not seen at work by then, may not have been in it: it may be of
+// another server process. young: one is
 // missing that was in no listing yet, and of which nothing can be said so soon.
 func forgotten(sessions []session.Session, l workload.Listing, last, now time.Time, silent bool) (newest time.Time, young bool) {
 	there := make(map[workload.Ref]bool, len(l.Runs))
@@ -152,7 +153,8 @@ func forgotten(sessions []session.Session, l workload.Listing, last, now time.Ti
 	for i := range sessions {
 		s := &sessions[i]
 		at, shown := latestOf(s.RecordedAt, s.StartAskedAt), there[s.Run.Ref()]
-		switch newborn := !at.Before(last.Add(-cadence.MinimumAge)); {
+		seen := !s.RunningSince.IsZero() && s.RunningSince.Sub(last) < sameLook
+		switch newborn := !at.Before(last) || !seen && !at.Before(last.Add(-cadence.MinimumAge)); {
 		case s.Run.ID == "" || newborn && shown:
 			continue
 		case shown:
@@ -170,6 +172,10 @@ func forgotten(sessions []session.Session, l workload.Listing, last, now time.Ti
 	}
 	return newest, young
 }
+
+// sameLook is how long after a look began what it saw may be dated, by a clock that is
+// ahead; no server is restarted in that time.
+const sameLook = 10 * time.Second
 
 // proves says whether a session's absence from the listing counts: in a complete
 // one, and in doubt where its stop was accepted by a server that knew it, or where it

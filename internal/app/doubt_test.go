@@ -233,8 +233,10 @@ func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
 	t.Parallel()
 	last := time.Date(2026, 11, 20, 18, 10, 0, 0, time.UTC)
 	now := last.Add(5 * time.Minute)
+	const seen = 5 * time.Second // after the last listing began
 	for _, c := range []struct {
 		name      string
+		work      bool            // those that are there were seen at work in it
 		shown     []time.Duration // the openings of those that are there, from the last listing on
 		missing   []time.Duration // of those that are not
 		forgotten bool
@@ -245,6 +247,7 @@ func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
 		{name: "one of before is there", shown: []time.Duration{-time.Hour}, missing: []time.Duration{-30 * time.Minute}},
 		{name: "what is there began since", shown: []time.Duration{time.Minute}, missing: []time.Duration{-time.Hour}, forgotten: true},
 		{name: "what is there began just before", shown: []time.Duration{-time.Second}, missing: []time.Duration{-time.Hour}, forgotten: true},
+		{name: "what is there began just before, and was seen", work: true, shown: []time.Duration{-time.Second}, missing: []time.Duration{-time.Hour}},
 		{name: "what is there began two minutes before", shown: []time.Duration{-2*time.Minute - 1}, missing: []time.Duration{-time.Hour}},
 		{name: "what is missing began just before, and is old enough by now", missing: []time.Duration{-time.Second}, forgotten: true},
 		{name: "what is missing is young", missing: []time.Duration{3*time.Minute + 1}, young: true},
@@ -259,6 +262,9 @@ func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
 		}
 		for i, after := range c.shown {
 			l.Runs = append(l.Runs, workload.Observation{Run: add("shown-"+string(rune('a'+i)), after).Run})
+			if c.work {
+				sessions[i].RunningSince = last.Add(seen)
+			}
 		}
 		for i, after := range c.missing {
 			add("missing-"+string(rune('a'+i)), after)
