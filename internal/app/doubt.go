@@ -135,38 +135,51 @@ func (a *App) silent(ctx context.Context, endpoint string) (bool, error) {
 	return since.After(last), err
 }
 
-// forgotten answers when the newest of the forgotten sessions was recorded or started, zero
-// where none was: all of those that were there, in the last complete listing or by
-// the answer to their start, are missing from this one, and at least one of them for
-// no known reason. Reasons are our stop and, where the server was not silent in
+// forgotten answers when the newest of the forgotten sessions was recorded or started,
+// zero where none was: it is missing for no known reason, and nothing that is there
+// was there already when it was known to be: a survivor shows that the server was not
+// restarted since it began. Reasons are our stop and, where the server was not silent in
 // between, as it is in a restart, two more: that it was idle, for Livy collects such
 // sessions, which do nothing; and that we asked it to stop and the answer was an error,
-// for it may have been stopped all the same. What began shortly before the last
-// listing, and was not seen at work by then, may not have been in it: it may be of
-// another server process. young: one is
-// missing that was in no listing yet, and of which nothing can be said so soon.
+// for it may have been stopped all the same. young: one is missing that was in no
+// listing yet, and of which nothing can be said so soon.
 func forgotten(sessions []session.Session, l workload.Listing, last, now time.Time, silent bool) (newest time.Time, young bool) {
 	there := make(map[workload.Ref]bool, len(l.Runs))
 	for i := range l.Runs {
 		there[l.Runs[i].Run.Ref()] = true
 	}
+	var survives time.Time // since when the oldest of those that are there has been, at the latest
 	for i := range sessions {
 		s := &sessions[i]
-		at, shown := latestOf(s.RecordedAt, s.StartAskedAt), there[s.Run.Ref()]
+		if s.Run.ID == "" || !there[s.Run.Ref()] {
+			continue
+		}
+		began := latestOf(s.RecordedAt, s.StartAskedAt).Add(cadence.MinimumAge) // it was asked for; it may have begun later
+		if !s.RunningSince.IsZero() && s.RunningSince.Before(began) {
+			began = s.RunningSince
+		}
+		if survives.IsZero() || began.Before(survives) {
+			survives = began
+		}
+	}
+	for i := range sessions {
+		s := &sessions[i]
+		if s.Run.ID == "" || there[s.Run.Ref()] {
+			continue
+		}
+		at, known := latestOf(s.RecordedAt, s.StartAskedAt), last // when it was known to be there, at the latest
 		seen := !s.RunningSince.IsZero() && s.RunningSince.Sub(last) < sameLook
-		switch newborn := !at.Before(last) || !seen && !at.Before(last.Add(-cadence.MinimumAge)); {
-		case s.Run.ID == "" || newborn && shown:
-			continue
-		case shown:
-			return time.Time{}, false
-		case newborn && now.Sub(at) < cadence.MinimumAge:
-			young = true
-			continue
+		if !seen && !at.Before(last.Add(-cadence.MinimumAge)) {
+			known = at // it may have been too young for the last listing
 		}
 		idle := !s.Activity.At.IsZero() && !s.Activity.Busy
 		stopped := s.Status == session.Ending && !s.End.Asked.IsZero()
 		perhaps := s.Status == session.Ending && !s.End.Refused.IsZero()
-		if !stopped && (silent || !idle && !perhaps) && at.After(newest) {
+		switch {
+		case !survives.IsZero() && survives.Sub(known) < sameLook:
+		case known.Equal(at) && now.Sub(at) < cadence.MinimumAge:
+			young = true
+		case !stopped && (silent || !idle && !perhaps) && at.After(newest):
 			newest = at
 		}
 	}
@@ -174,7 +187,7 @@ func forgotten(sessions []session.Session, l workload.Listing, last, now time.Ti
 }
 
 // sameLook is how long after a look began what it saw may be dated, by a clock that is
-// ahead; no server is restarted in that time.
+// ahead: no server is restarted in that time.
 const sameLook = 10 * time.Second
 
 // proves says whether a session's absence from the listing counts: in a complete

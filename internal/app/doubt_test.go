@@ -250,6 +250,7 @@ func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
 		{name: "what is there began just before, and was seen", work: true, shown: []time.Duration{-time.Second}, missing: []time.Duration{-time.Hour}},
 		{name: "what is there began two minutes before", shown: []time.Duration{-2*time.Minute - 1}, missing: []time.Duration{-time.Hour}},
 		{name: "what is missing began just before, and is old enough by now", missing: []time.Duration{-time.Second}, forgotten: true},
+		{name: "what is there was seen, but began after what is missing, which was not", work: true, shown: []time.Duration{-30 * time.Second}, missing: []time.Duration{-time.Minute}, forgotten: true},
 		{name: "what is missing is young", missing: []time.Duration{3*time.Minute + 1}, young: true},
 		{name: "what is missing is two minutes old", missing: []time.Duration{3 * time.Minute}, forgotten: true},
 	} {

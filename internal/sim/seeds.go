@@ -32,4 +32,11 @@ var Regressions = []Regression{
 	{4686, "late: a stop that was accepted while listings failed was not noted, and its success was then taken for a restart (S2.1)"},
 	{8681, "late: throttled listings were taken for a server's silence, and what it forgot a second time kept those waiting that it had forgotten before: 20 minutes (S2.1)"},
 	{4201, "illegal: whoever noted that a restarted server answered again died before he noted that it had forgotten its sessions (S2.1)"},
+	{12436, "illegal: a session that was too young to be in the last look was held to have been in it; a restart was seen where there was none, and the real one, in those ten minutes, was not (S2.1)"},
+	{12729, "illegal: a run that was asked for just before a look was made just after a restart, and was taken for a survivor of it (S2.1)"},
+	{20894, "illegal: a session that began between two looks was forgotten by a restart between them (S2.1)"},
+	{15451, "late: in doubt no look was complete, so that nothing that was listed then could disprove a second restart: 21 minutes (S2.1)"},
+	{12081, "late: what was seen at work by the last look, and is there, was not taken for a survivor because it was young then (S2.1)"},
+	{51013, "late, by the oracle: after an outage nothing is there that was listed before, because nothing was (S2.1)"},
+	{8100, "lost, by the oracle: an idle session that a restarted server forgot is called ended, documented (decisions/0014)"},
 }
