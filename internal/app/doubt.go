@@ -58,7 +58,7 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	before = latestOf(before, e.LastListed)
 	now := a.Now()
 	newest, young := forgotten(sessions, l.Listing, before, now, silent)
-	first, last, err := a.doubt(ctx, endpoint, newest)
+	first, last, err := a.doubt(ctx, e, newest)
 	if err == nil && silent && !young { // not before the doubt is noted: it would be told no more
 		err = a.Store.SetMark(ctx, markUp+endpoint, now)
 	}
@@ -91,24 +91,30 @@ func renamed(sessions []session.Session, runs []workload.Observation) {
 
 // doubt answers since when the endpoint's server is taken to have been restarted, for
 // the first time and for the last; zero: its drivers of before have ended. It is
-// restarted now where sessions are forgotten that are newer than the last doubt.
-func (a *App) doubt(ctx context.Context, endpoint string, newest time.Time) (first, last time.Time, err error) {
-	begun, again, now, forgets := "forgot-first/"+endpoint, "forgot/"+endpoint, a.Now(), a.settings(endpoint).Forgets
+// restarted now where sessions are forgotten that are newer than the last doubt. The
+// first of several is the one before which a look was complete for the last time: what
+// it forgot has no other way to be told.
+func (a *App) doubt(ctx context.Context, e Endpoint, newest time.Time) (first, last time.Time, err error) {
+	begun, again, now, forgets := "forgot-first/"+e.ID, "forgot/"+e.ID, a.Now(), a.settings(e.ID).Forgets
 	if last, err = a.Store.Mark(ctx, again); err != nil {
 		return first, last, err
 	}
-	anew := newest.After(last)
-	if now.Sub(last) < forgets {
-		if first, err = a.Store.Mark(ctx, begun); last.Sub(first) >= forgets {
-			first = last // of another time, or none
+	anew, goesOn := newest.After(last), now.Sub(last) < forgets || !last.IsZero() && e.LastListed.Before(last)
+	if now.Sub(last) >= forgets {
+		last = time.Time{}
+	}
+	switch {
+	case goesOn:
+		if first, err = a.Store.Mark(ctx, begun); first.IsZero() {
+			first = last
 		}
-	} else if first, last = now, (time.Time{}); anew {
-		err = a.Store.SetMark(ctx, begun, now)
+	case anew:
+		first, err = now, a.Store.SetMark(ctx, begun, now)
 	}
 	if err != nil || !anew {
 		return first, last, err
 	}
-	a.Log.Warn("server restarted", "endpoint", endpoint, "reason", "it knows none of the runs of its last listing")
+	a.Log.Warn("server restarted", "endpoint", e.ID, "reason", "it knows none of the runs of its last listing")
 	return first, now, a.Store.SetMark(ctx, again, now)
 }
 
