@@ -205,6 +205,33 @@ func TestS2_1RestartedAgain(t *testing.T) {
 	w.must(young.ID, session.Ended, session.CauseUserDisabled)
 }
 
+// TestS2_1RestartedAgainBeforeALook: the ten minutes are over while the server is silent,
+// and it comes back restarted again. What the first restart forgot is called stopped by
+// the next listing; what the second did waits its ten minutes.
+func TestS2_1RestartedAgainBeforeALook(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := w.start("ana", notebook)
+	w.pass(20 * time.Minute)
+	w.engine.forget = map[workload.Ref]bool{old.Run.Ref(): true}
+	w.say(w.fact(session.UserDisabled, "ana", "f-1"))
+	w.pass(time.Minute)
+	young := w.start("bo", notebook)
+	w.pass(7 * time.Minute)
+	w.engine.onList = func(string) error { return fault.New("list", fault.Unknown, errDown) }
+	w.engine.forget[young.Run.Ref()] = true
+	w.pass(5 * time.Minute)
+	w.must(old.ID, session.Ending, session.CauseUserDisabled)
+	w.engine.onList = nil
+	w.pass(time.Minute)
+	w.must(old.ID, session.Ended, session.CauseUserDisabled)
+	if got := w.get(young.ID); got.Status != session.Active {
+		t.Errorf("S2.1 the session of %s is %s %s a minute after the second restart was told", got.User, got.Status, got.End.Cause)
+	}
+	w.pass(12 * time.Minute)
+	w.must(young.ID, session.Ended, session.CauseLost)
+}
+
 // TestS2_1InDoubtListingsGoOnToTell: while a server is in doubt no look is complete; but
 // what is listed meanwhile, and is there later, shows that it was not restarted again,
 // so that who leaves in that time keeps nobody waiting longer.

@@ -37,6 +37,7 @@ var Regressions = []Regression{
 	{20894, "illegal: a session that began between two looks was forgotten by a restart between them (S2.1)"},
 	{15451, "late: in doubt no look was complete, so that nothing that was listed then could disprove a second restart: 21 minutes (S2.1)"},
 	{12081, "late: what was seen at work by the last look, and is there, was not taken for a survivor because it was young then (S2.1)"},
+	{20163, "illegal: a session that was forgotten seconds after its start, and in no listing, was held to be survived by what began after it (S2.1)"},
 	{51013, "late, by the oracle: after an outage nothing is there that was listed before, because nothing was (S2.1)"},
 	{8100, "lost, by the oracle: an idle session that a restarted server forgot is called ended, documented (decisions/0014)"},
 }
