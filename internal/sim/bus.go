@@ -42,14 +42,19 @@ func (c *Cause) knowable(now time.Time) time.Time {
 	return c.Known
 }
 
+// know: whoever hears this must act on it.
 func (c *Cause) know(now time.Time) {
-	if c == nil {
-		return
-	}
-	if c.Known.IsZero() {
+	if c != nil && c.Known.IsZero() {
 		c.Known = now
 	}
-	c.news = append(c.news, now)
+	c.hear(now)
+}
+
+// hear: whoever hears this may act on it.
+func (c *Cause) hear(now time.Time) {
+	if c != nil {
+		c.news = append(c.news, now)
+	}
 }
 
 // event is one event on its way.

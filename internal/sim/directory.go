@@ -21,6 +21,7 @@ type User struct {
 	Access   session.Tri
 	standing *Cause // why the status is what it is
 	removed  *Cause // why the access is off
+	told     bool   // the identity store has answered that there is such a user
 }
 
 // directory stands for IAM Identity Center, the identity store and the settings
@@ -78,7 +79,11 @@ func (d *directory) Status(_ context.Context, user string) (app.UserStatus, erro
 	if u == nil {
 		return app.UserDeleted, nil
 	}
-	if u.Status != app.UserEnabled {
+	u.told = u.told || u.Status != app.UserDeleted
+	switch {
+	case !u.told: // of somebody whom it never knew that need tell nothing (S1.10)
+		u.standing.hear(d.w.Clock.Now())
+	case u.Status != app.UserEnabled:
 		u.standing.know(d.w.Clock.Now())
 	}
 	return u.Status, nil
