@@ -29,7 +29,7 @@ import (
 // environment; beyond the others a function would need a reason.
 const (
 	firstMax = 60 * time.Millisecond
-	rssMax   = 40_000_000 // bytes
+	rssMax   = 64_000_000 // bytes: a quarter of what functions are given; clients of four engines and of members' accounts take their part
 	zipMax   = 6_000_000  // bytes
 )
 

@@ -11,7 +11,7 @@ func TestCheckNamesWhatIsOver(t *testing.T) {
 	if err := good.check(); err != nil {
 		t.Errorf("at the limits: %v", err)
 	}
-	if got, want := good.String(), "cold function=on-logout init_ms=15.0 first_ms=60.0 warm_us=900 zip_mb=6.00 rss_mb=40.0"; got != want {
+	if got, want := good.String(), "cold function=on-logout init_ms=15.0 first_ms=60.0 warm_us=900 zip_mb=6.00 rss_mb=64.0"; got != want {
 		t.Errorf("prints %q, want %q", got, want)
 	}
 	bad := good
