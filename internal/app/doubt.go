@@ -57,8 +57,10 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	}
 	before = latestOf(before, e.LastListed)
 	now := a.Now()
-	newest, young := forgotten(sessions, l.Listing, before, now, silent)
-	first, last, err := a.doubt(ctx, e, newest)
+	newest, _, young := forgotten(sessions, l.Listing, before, now, silent)
+	still, survives, _ := forgotten(sessions, l.Listing, e.LastListed, now, true)
+	disproved := still.IsZero() && !survives.IsZero() && survives.Sub(e.LastListed) < sameLook
+	first, last, err := a.doubt(ctx, e, newest, disproved)
 	if err == nil && silent && !young { // not before the doubt is noted: it would be told no more
 		err = a.Store.SetMark(ctx, markUp+endpoint, now)
 	}
@@ -93,11 +95,24 @@ func renamed(sessions []session.Session, runs []workload.Observation) {
 // the first time and for the last; zero: its drivers of before have ended. It is
 // restarted now where sessions are forgotten that are newer than the last doubt. The
 // first of several is the one before which a look was complete for the last time: what
-// it forgot has no other way to be told.
-func (a *App) doubt(ctx context.Context, e Endpoint, newest time.Time) (first, last time.Time, err error) {
+// it forgot has no other way to be told. disproved: of what that look can have shown
+// something is there, and nothing is missing, so that there was no restart since.
+func (a *App) doubt(ctx context.Context, e Endpoint, newest time.Time, disproved bool) (first, last time.Time, err error) {
 	begun, again, now, forgets := "forgot-first/"+e.ID, "forgot/"+e.ID, a.Now(), a.settings(e.ID).Forgets
 	if last, err = a.Store.Mark(ctx, again); err != nil {
 		return first, last, err
+	}
+	if !last.IsZero() { // marks go forward only: what was disproved is noted beside it
+		survived, err := a.Store.Mark(ctx, "survived/"+e.ID)
+		if err == nil && disproved && survived.Before(last) && e.LastListed.Before(last) {
+			survived, err = now, a.Store.SetMark(ctx, "survived/"+e.ID, now)
+		}
+		if err != nil {
+			return first, last, err
+		}
+		if !survived.Before(last) {
+			last = time.Time{}
+		}
 	}
 	anew, goesOn := newest.After(last), now.Sub(last) < forgets || !last.IsZero() && e.LastListed.Before(last)
 	if now.Sub(last) >= forgets {
@@ -148,13 +163,13 @@ func (a *App) silent(ctx context.Context, endpoint string) (bool, error) {
 // between, as it is in a restart, two more: that it was idle, for Livy collects such
 // sessions, which do nothing; and that we asked it to stop and the answer was an error,
 // for it may have been stopped all the same. young: one is missing that was in no
-// listing yet, and of which nothing can be said so soon.
-func forgotten(sessions []session.Session, l workload.Listing, last, now time.Time, silent bool) (newest time.Time, young bool) {
+// listing yet, and of which nothing can be said so soon. survives: since when the oldest
+// of those that are there has been, at the latest; zero where there is none.
+func forgotten(sessions []session.Session, l workload.Listing, last, now time.Time, silent bool) (newest, survives time.Time, young bool) {
 	there := make(map[workload.Ref]bool, len(l.Runs))
 	for i := range l.Runs {
 		there[l.Runs[i].Run.Ref()] = true
 	}
-	var survives time.Time // since when the oldest of those that are there has been, at the latest
 	for i := range sessions {
 		s := &sessions[i]
 		if s.Run.ID == "" || !there[s.Run.Ref()] {
@@ -189,7 +204,7 @@ func forgotten(sessions []session.Session, l workload.Listing, last, now time.Ti
 			newest = at
 		}
 	}
-	return newest, young
+	return newest, survives, young
 }
 
 // sameLook is how long after a look began what it saw may be dated, by a clock that is

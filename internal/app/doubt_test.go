@@ -232,6 +232,26 @@ func TestS2_1RestartedAgainBeforeALook(t *testing.T) {
 	w.must(young.ID, session.Ended, session.CauseLost)
 }
 
+// TestS2_1ASurvivorDisprovesADoubt: what was there at the last look, and is there, shows
+// that the server was not restarted since, whatever a listing in between lacked.
+func TestS2_1ASurvivorDisprovesADoubt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, two := w.start("ana", notebook), w.start("bo", notebook)
+	w.pass(20 * time.Minute)
+	w.engine.forget = map[workload.Ref]bool{one.Run.Ref(): true, two.Run.Ref(): true}
+	w.pass(5 * time.Minute) // a look shows neither
+	delete(w.engine.forget, two.Run.Ref())
+	w.pass(2 * time.Minute)
+	w.must(one.ID, session.Ended, session.CauseLost)
+	// A restart after that is a restart.
+	w.engine.forget[two.Run.Ref()] = true
+	w.pass(9 * time.Minute)
+	if got := w.get(two.ID); got.Status != session.Active {
+		t.Errorf("S2.1 the session of %s is %s %s, and its driver may live", got.User, got.Status, got.End.Cause)
+	}
+}
+
 // TestS2_1InDoubtListingsGoOnToTell: while a server is in doubt no look is complete; but
 // what is listed meanwhile, and is there later, shows that it was not restarted again,
 // so that who leaves in that time keeps nobody waiting longer.
@@ -297,7 +317,7 @@ func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
 		for i, after := range c.missing {
 			add("missing-"+string(rune('a'+i)), after)
 		}
-		newest, young := app.Forgotten(sessions, l, last, now, false)
+		newest, _, young := app.Forgotten(sessions, l, last, now, false)
 		if newest.IsZero() == c.forgotten || young != c.young {
 			t.Errorf("S2.1 %s: forgotten %s, young %t", c.name, newest, young)
 		}
