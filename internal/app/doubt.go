@@ -156,8 +156,8 @@ func (a *App) silent(ctx context.Context, endpoint string) (bool, error) {
 	return since.After(last), err
 }
 
-// forgotten answers when the newest of the forgotten sessions was recorded or started,
-// zero where none was: it is missing for no known reason, and nothing that is there
+// forgotten answers when the newest of the forgotten sessions was recorded, started or
+// seen at work, zero where none was: it is missing for no known reason, and nothing that is there
 // was there already when it was known to be: a survivor shows that the server was not
 // restarted since it began. Reasons are our stop and, where the server was not silent in
 // between, as it is in a restart, two more: that it was idle, for Livy collects such
@@ -200,8 +200,8 @@ func forgotten(sessions []session.Session, l workload.Listing, last, now time.Ti
 		case !survives.IsZero() && survives.Sub(known) < sameLook:
 		case known.Equal(at) && now.Sub(at) < cadence.MinimumAge:
 			young = true
-		case !stopped && (silent || !idle && !perhaps) && at.After(newest):
-			newest = at
+		case !stopped && (silent || !idle && !perhaps):
+			newest = latestOf(newest, latestOf(at, s.RunningSince))
 		}
 	}
 	return newest, survives, young
