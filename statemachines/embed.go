@@ -171,4 +171,16 @@ func Values(definition []byte) map[string]string {
 	return values
 }
 
+// Filled are all substitutions of a definition: its Values, and of the ARNs those that
+// it names.
+func Filled(definition []byte, arns map[string]string) map[string]string {
+	all := Values(definition)
+	for _, s := range Substitutions(definition) {
+		if arn, ok := arns[s]; ok {
+			all[s] = arn
+		}
+	}
+	return all
+}
+
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

@@ -44,13 +44,8 @@ var arns = map[string]string{
 // load puts numbers and ARNs into a machine, as whoever deploys it does.
 func load(t testing.TB, name string) *asl.Machine {
 	t.Helper()
-	subs := statemachines.Values(statemachines.Definition(name))
-	for _, s := range statemachines.Substitutions(statemachines.Definition(name)) {
-		if arn, ok := arns[s]; ok {
-			subs[s] = arn
-		}
-	}
-	m, err := asl.Load(statemachines.Definition(name), subs, statemachines.Integrations()...)
+	definition := statemachines.Definition(name)
+	m, err := asl.Load(definition, statemachines.Filled(definition, arns), statemachines.Integrations()...)
 	if err != nil {
 		t.Fatalf("%s:\n%v", name, err)
 	}

@@ -42,14 +42,14 @@ func (d *deployment) machineArn(name string) *string {
 // template shows them and the linters see what is deployed.
 func (d *deployment) addMachines() {
 	for _, name := range statemachines.Names() {
-		values := map[string]*string{}
-		for substitution, value := range statemachines.Values(statemachines.Definition(name)) {
+		definition, values := statemachines.Definition(name), map[string]*string{}
+		for substitution, value := range statemachines.Values(definition) {
 			values[substitution] = text(value)
 		}
 		role := awsiam.NewRole(d.stack, text("MachineRole-"+name), &awsiam.RoleProps{
 			AssumedBy: awsiam.NewServicePrincipal(text("states.amazonaws.com"), nil), Description: text("State machine " + name),
 		})
-		for _, substitution := range statemachines.Substitutions(statemachines.Definition(name)) {
+		for _, substitution := range statemachines.Substitutions(definition) {
 			if f, ok := called[substitution]; ok {
 				values[substitution] = d.functions[f].FunctionArn()
 				d.allow(role, grant{sid: "Invoke" + strings.TrimSuffix(substitution, "Arn"), actions: []string{"lambda:InvokeFunction"}, resources: exact(d.functions[f].FunctionArn())})

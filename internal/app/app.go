@@ -207,18 +207,8 @@ const (
 
 // digest makes a short stable id of parts.
 func digest(parts ...string) string {
-	var room [256]byte
-	b := room[:0]
-	for i, part := range parts {
-		if i > 0 {
-			b = append(b, 0)
-		}
-		b = append(b, part...)
-	}
-	h := sha256.Sum256(b)
-	var text [24]byte
-	hex.Encode(text[:], h[:len(text)/2])
-	return string(text[:])
+	h := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(h[:12])
 }
 
 // SessionOfExecution is the id of the session that an execution of the run

@@ -317,7 +317,7 @@ func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
 		for i, after := range c.missing {
 			add("missing-"+string(rune('a'+i)), after)
 		}
-		newest, _, young := app.Forgotten(sessions, l, last, now, false)
+		newest, young := app.Forgotten(sessions, l, last, now, false)
 		if newest.IsZero() == c.forgotten || young != c.young {
 			t.Errorf("S2.1 %s: forgotten %s, young %t", c.name, newest, young)
 		}

@@ -1,5 +1,5 @@
 // Package conform has what the suites share that run against engines nobody here
-// wrote (make conform): moto's start, and the check that no one else can reach an
+// wrote (make conform): a free port, moto's start, and the check that no one else can reach an
 // engine that listens on all interfaces.
 package conform
 
@@ -21,6 +21,21 @@ const (
 	startMax   = 60 * time.Second             // moto takes a second on an idle machine
 )
 
+// Port is a port of the loopback interface that nothing listens on now.
+func Port(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
 // Moto starts moto for the test, on a free loopback port, and answers its URL.
 func Moto(t *testing.T) string {
 	t.Helper()
@@ -28,15 +43,7 @@ func Moto(t *testing.T) string {
 	if packages == "" {
 		t.Fatalf("%s is not set: it names moto's Python packages, which moto.sh fetches; run make conform", motoEnv)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
+	port := Port(t)
 	said := &strings.Builder{}
 	cmd := exec.Command("python3", "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
 	cmd.Dir = t.TempDir()

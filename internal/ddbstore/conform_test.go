@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,15 +121,7 @@ type engine struct {
 // start starts an engine of its own for the test, on a free loopback port.
 func start(t *testing.T, name string) engine {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
+	port := conform.Port(t)
 	out := &output{}
 	cmd := engines[name](t, port)
 	cmd.Stdout, cmd.Stderr = out, out

@@ -4,7 +4,6 @@ package local_test
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"nightshift/internal/conform"
 	"nightshift/internal/local"
 )
 
@@ -45,18 +45,8 @@ func engine(t *testing.T) string {
 	if path == "" {
 		t.Fatalf("%s is not set: it names the DynamoDB engine's binary (internal/ddbstore/engine.sh fetches one)", engineEnv)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, "--host", host, "-p", port)
+	port := conform.Port(t)
+	cmd := exec.Command(path, "--host", "127.0.0.1", "-p", port)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +56,7 @@ func engine(t *testing.T) string {
 		}
 		_ = cmd.Wait() // it was killed
 	})
-	at := "http://" + net.JoinHostPort(host, port)
+	at := "http://" + "127.0.0.1:" + port
 	client := dynamodb.NewFromConfig(aws.Config{
 		Region: local.Region, Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""), BaseEndpoint: &at,
 		Retryer: func() aws.Retryer {

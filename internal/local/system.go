@@ -277,12 +277,7 @@ func (s *System) load(o Options) error {
 		if !before {
 			definition = statemachines.Definition(name)
 		}
-		subs := statemachines.Values(definition)
-		for _, n := range statemachines.Substitutions(definition) {
-			if arn, ok := arns[n]; ok {
-				subs[n] = arn
-			}
-		}
+		subs := statemachines.Filled(definition, arns)
 		m, err := asl.Load(definition, subs, statemachines.Integrations()...)
 		if err != nil {
 			return fmt.Errorf("state machine %s: %w", name, err)

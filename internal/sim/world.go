@@ -267,13 +267,8 @@ var machines = sync.OnceValue(func() map[string]*asl.Machine {
 	}
 	all := map[string]*asl.Machine{}
 	for _, name := range []string{statemachines.Run, statemachines.Watch, statemachines.Drain} {
-		subs := statemachines.Values(statemachines.Definition(name))
-		for _, n := range statemachines.Substitutions(statemachines.Definition(name)) {
-			if arn, ok := arns[n]; ok {
-				subs[n] = arn
-			}
-		}
-		m, err := asl.Load(statemachines.Definition(name), subs)
+		definition := statemachines.Definition(name)
+		m, err := asl.Load(definition, statemachines.Filled(definition, arns))
 		if err != nil {
 			panic(err) // the machines' own tests find it first
 		}

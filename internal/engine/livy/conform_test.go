@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -356,15 +355,7 @@ func launch(t *testing.T, more string) *server {
 		t.Fatalf("%s is not set: it names the home of a real Livy, which livy.sh assembles; run make conform", homeEnv)
 	}
 	folder := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := conform.Port(t)
 	for name, text := range map[string]string{
 		"livy.conf":           settings + "livy.server.port = " + port + "\n" + more,
 		"spark-defaults.conf": fmt.Sprintf(sparkSettings, folder),
@@ -376,7 +367,6 @@ func launch(t *testing.T, more string) *server {
 	}
 	s := &server{T: t, home: home, folder: folder, port: port, url: "http://127.0.0.1:" + port, said: &output{}}
 	s.engine = New(s.url, http.DefaultClient, endpoint, func() time.Time { return fixed().Add(s.late) })
-	l.Close()
 	s.run()
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -149,13 +149,8 @@ func (w *World) load() {
 		statemachines.WatchMachineArn: machineARN(statemachines.Watch), statemachines.DrainMachineArn: machineARN(statemachines.Drain),
 	}
 	for _, name := range []string{statemachines.Watch, statemachines.Drain} {
-		values := statemachines.Values(statemachines.Definition(name))
-		for _, n := range statemachines.Substitutions(statemachines.Definition(name)) {
-			if arn, ok := arns[n]; ok {
-				values[n] = arn
-			}
-		}
-		m, err := asl.Load(statemachines.Definition(name), values)
+		definition := statemachines.Definition(name)
+		m, err := asl.Load(definition, statemachines.Filled(definition, arns))
 		must(err)
 		w.machines[machineARN(name)] = m
 	}
