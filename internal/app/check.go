@@ -235,7 +235,11 @@ func (a *App) settle(ctx context.Context, user string, t told, now time.Time) er
 			return err
 		}
 	}
-	return a.found(ctx, known.At, session.Event{Kind: kind, At: now, Known: t.at, User: user, Evidence: "identity check " + now.UTC().Format(time.RFC3339)})
+	at := now
+	if r, ok := standing(u, session.AccessRemoved); ok && kind == session.UserEnabled && r.At.After(known.At) {
+		at = r.At.Add(-1) // since when nobody says: access that was removed since is looked at for itself
+	}
+	return a.found(ctx, known.At, session.Event{Kind: kind, At: at, Known: t.at, User: user, Evidence: "identity check " + now.UTC().Format(time.RFC3339)})
 }
 
 // found is a fact that a check has found; since is that of the fact which it follows.

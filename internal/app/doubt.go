@@ -15,12 +15,9 @@ import (
 const (
 	markDown = "silent/"   // when a listing first failed
 	markUp   = "answered/" // when the next one was complete
-	// When a listing was complete that was none of a look (LastListed), but a drain's, or
-	// in doubt: what is there since shows that the server was not restarted since.
-	markShown       = "shown/"
-	markForgotFirst = "forgot-first/" // when a restart was first told, of several
-	markForgot      = "forgot/"       // when one was told last
-	markSurvived    = "survived/"     // when that was disproved
+	// When a listing was complete that was none of a look (LastListed), but a drain's:
+	// what is there since shows that the server was not restarted since.
+	markShown = "shown/"
 )
 
 // shownEach is how often a listing is noted as shown: more seldom than looks are, which
@@ -31,19 +28,22 @@ const shownEach = 90 * time.Second
 // ahead: no server is restarted in that time.
 const sameLook = 10 * time.Second
 
-// listed is a listing and since when its server is taken to have been restarted;
-// zero: it is not. Where it was restarted again in that time, drivers of before the
-// first restart end sooner: those of sessions that are older than Over, if it is set.
+// listed is a listing, and the ids of the sessions whose absence from it proves nothing
+// yet: their server may have been restarted and have forgotten them.
 type listed struct {
 	workload.Listing
-	Doubt, Over time.Time
+	open map[string]bool
 }
 
-// list lists an endpoint. Where its server seems to have been restarted and to
-// have forgotten its runs, the listing is not complete: what it lacks may live on
-// (a Livy server without recovery; its drivers do for some minutes). The process
-// that lists may never have seen the server before, so it is told from the records
-// (forgotten). e and its live sessions are as they were before.
+// proves says whether a session's absence from the listing counts.
+func (l listed) proves(s session.Session) bool { return l.Complete && !l.open[s.ID] }
+
+// list lists an endpoint. Where its server seems to have been restarted and to have
+// forgotten runs, their absence proves nothing until they cannot live on (a Livy server
+// without recovery; its drivers do for some minutes): since when they are missing is
+// noted in their sessions. The process that lists may never have seen the server before,
+// so that it is told from the records (sight). e and its live sessions are as they were
+// before.
 func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []session.Session) (listed, error) {
 	endpoint := e.ID
 	forgets := a.settings(endpoint).Forgets
@@ -56,8 +56,8 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 		if fault.Is(err, fault.Throttled) {
 			return l, err // it is there
 		}
-		silent, unread := a.silent(ctx, endpoint)
-		if unread == nil && !silent {
+		since, unread := a.silent(ctx, endpoint)
+		if unread == nil && since.IsZero() {
 			unread = a.Store.SetMark(ctx, markDown+endpoint, a.Now())
 		}
 		return l, errors.Join(err, unread)
@@ -70,29 +70,45 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	if err != nil {
 		return l, err
 	}
-	before, err := a.Store.Mark(ctx, markShown+endpoint)
+	shown, err := a.Store.Mark(ctx, markShown+endpoint)
 	if err != nil {
 		return l, err
 	}
-	before = latestOf(before, e.LastListed)
-	now, seen := a.Now(), sightOf(sessions, l.Runs)
-	newest, young := seen.forgotten(before, now, silent)
-	still, _ := seen.forgotten(e.LastListed, now, true)
-	first, last, err := a.doubt(ctx, e, newest, still.IsZero() && seen.survived(e.LastListed))
-	if err == nil && silent && !young { // not before the doubt is noted: it would be told no more
-		err = a.Store.SetMark(ctx, markUp+endpoint, now)
+	last, now := latestOf(shown, e.LastListed), a.Now()
+	doubtful, young := sightOf(sessions, l.Runs).doubtful(last, silent, now)
+	l.open, err = a.missed(ctx, doubtful, last, now, forgets)
+	for _, s := range young {
+		l.open[s.ID] = true
 	}
-	if err == nil && !young && now.Sub(before) >= shownEach {
-		err = a.Store.SetMark(ctx, markShown+endpoint, now)
-	}
-	if err != nil || last.IsZero() {
+	if err != nil || len(young) > 0 {
 		return l, err
 	}
-	l.Doubt, l.Complete = last, false
-	if now.Sub(first) >= forgets {
-		l.Over = e.LastListed // in doubt it stays what it was before the first
+	if !silent.IsZero() { // not before what is missing is noted: it would be told no more
+		err = a.Store.SetMark(ctx, markUp+endpoint, now)
 	}
-	return l, nil
+	if err == nil && now.Sub(last) >= shownEach {
+		err = a.Store.SetMark(ctx, markShown+endpoint, now)
+	}
+	return l, err
+}
+
+// missed notes since when sessions are missing that their server may have forgotten, and
+// answers the ids of those that may live on.
+func (a *App) missed(ctx context.Context, doubtful []*session.Session, last, now time.Time, forgets time.Duration) (open map[string]bool, err error) {
+	open = make(map[string]bool, len(doubtful))
+	for _, s := range doubtful {
+		if since := s.Missed.Since; !since.IsZero() && now.Sub(since) >= forgets {
+			continue
+		}
+		open[s.ID] = true
+		if s.Missed.Since.IsZero() {
+			_, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunMissed, At: now, Since: known(s, last), By: "nightshift", Evidence: "a complete list lacks it, and its server may have been restarted"})
+			if err != nil {
+				return open, err
+			}
+		}
+	}
+	return open, nil
 }
 
 // renamed gives runs that got a lasting id since a live session took them the one
@@ -109,57 +125,18 @@ func renamed(sessions []session.Session, runs []workload.Observation) {
 	}
 }
 
-// doubt answers since when the endpoint's server is taken to have been restarted, for
-// the first time and for the last; zero: its drivers of before have ended. It is
-// restarted now where sessions are forgotten that are newer than the last doubt. The
-// first of several is the one before which a look was complete for the last time: what
-// it forgot has no other way to be told. disproved: of what that look can have shown
-// something is there, and nothing is missing, so that there was no restart since.
-func (a *App) doubt(ctx context.Context, e Endpoint, newest time.Time, disproved bool) (first, last time.Time, err error) {
-	now, forgets := a.Now(), a.settings(e.ID).Forgets
-	if last, err = a.Store.Mark(ctx, markForgot+e.ID); err != nil {
-		return first, last, err
-	}
-	if !last.IsZero() { // marks go forward only: what was disproved is noted beside it
-		survived, err := a.Store.Mark(ctx, markSurvived+e.ID)
-		if err == nil && disproved && survived.Before(last) && e.LastListed.Before(last) {
-			survived, err = now, a.Store.SetMark(ctx, markSurvived+e.ID, now)
-		}
-		if err != nil {
-			return first, last, err
-		}
-		if !survived.Before(last) {
-			last = time.Time{}
-		}
-	}
-	anew, goesOn := newest.After(last), now.Sub(last) < forgets || !last.IsZero() && e.LastListed.Before(last)
-	if now.Sub(last) >= forgets {
-		last = time.Time{}
-	}
-	switch {
-	case goesOn:
-		if first, err = a.Store.Mark(ctx, markForgotFirst+e.ID); first.IsZero() {
-			first = last
-		}
-	case anew:
-		first, err = now, a.Store.SetMark(ctx, markForgotFirst+e.ID, now)
-	}
-	if err != nil || !anew {
-		return first, last, err
-	}
-	a.Log.Warn("server restarted", "endpoint", e.ID, "reason", "it knows none of the runs of its last listing")
-	return first, now, a.Store.SetMark(ctx, markForgot+e.ID, now)
-}
-
-// silent says whether the endpoint has failed to answer since its last complete
-// listing.
-func (a *App) silent(ctx context.Context, endpoint string) (bool, error) {
+// silent says since when the endpoint has failed to answer after its last complete
+// listing; zero: it has not.
+func (a *App) silent(ctx context.Context, endpoint string) (time.Time, error) {
 	since, err := a.Store.Mark(ctx, markDown+endpoint)
 	if err != nil {
-		return false, err
+		return time.Time{}, err
 	}
 	last, err := a.Store.Mark(ctx, markUp+endpoint)
-	return since.After(last), err
+	if err != nil || !since.After(last) {
+		return time.Time{}, err
+	}
+	return since, nil
 }
 
 // sight is what a complete listing shows of an endpoint's sessions.
@@ -171,14 +148,17 @@ type sight struct {
 }
 
 func sightOf(sessions []session.Session, runs []workload.Observation) (seen sight) {
-	there := make(map[workload.Ref]bool, len(runs))
+	there, stamps := make(map[workload.Ref]bool, len(runs)), map[string]bool{}
 	for i := range runs {
 		there[runs[i].Run.Ref()] = true
+		if runs[i].Stamp != "" {
+			stamps[runs[i].Stamp] = true
+		}
 	}
 	for i := range sessions {
 		switch s := &sessions[i]; {
-		case s.Run.ID == "":
-		case !there[s.Run.Ref()]:
+		case s.Run.ID == "" && stamps[s.ID]:
+		case s.Run.ID == "" || !there[s.Run.Ref()]:
 			seen.missing = append(seen.missing, s)
 		default:
 			began := askedAt(s).Add(cadence.MinimumAge) // it was asked for; it may have begun later
@@ -202,37 +182,54 @@ func (seen sight) survived(since time.Time) bool {
 	return !seen.survivor.IsZero() && seen.survivor.Sub(since) < sameLook
 }
 
-// forgotten answers when the newest of the forgotten sessions was recorded, started or
-// seen at work, zero where none was: it is missing for no known reason, and nothing that
-// is there was there already when it was known to be. Reasons are our stop and, where
-// the server was not silent in between, as it is in a restart, two more: that it was
-// idle, for Livy collects such sessions, which do nothing; and that we asked it to stop
-// and the answer was an error, for it may have been stopped all the same. young: one is
-// missing that was in no listing yet, and of which nothing can be said so soon. last is
-// when the listing before was.
-func (seen sight) forgotten(last, now time.Time, silent bool) (newest time.Time, young bool) {
-	for _, s := range seen.missing {
-		at, known := askedAt(s), last // when it was known to be there, at the latest
-		if atWork := !s.RunningSince.IsZero() && s.RunningSince.Sub(last) < sameLook; !atWork && !at.Before(last.Add(-cadence.MinimumAge)) {
-			known = at // it may have been too young for the last listing
-		}
-		idle := !s.Activity.At.IsZero() && !s.Activity.Busy
-		stopped := s.Status == session.Ending && !s.End.Asked.IsZero()
-		perhaps := s.Status == session.Ending && !s.End.Refused.IsZero()
-		switch {
-		case seen.survived(known):
-		case known.Equal(at) && now.Sub(at) < cadence.MinimumAge:
-			young = true
-		case !stopped && (silent || !idle && !perhaps):
-			newest = latestOf(newest, latestOf(at, s.RunningSince))
-		}
+// known is when a missing session was there, at the latest: at the last listing, or, where
+// it may have been too young for that, when it was asked for. One whose start nobody saw
+// may never have been.
+func known(s *session.Session, last time.Time) time.Time {
+	at := askedAt(s)
+	atWork := !s.RunningSince.IsZero() && s.RunningSince.Sub(last) < sameLook
+	switch {
+	case !s.Missed.Since.IsZero():
+		return s.Missed.Known
+	case s.Run.ID == "" || !atWork && !at.Before(last.Add(-cadence.MinimumAge)):
+		return at
 	}
-	return newest, young
+	return last
 }
 
-// proves says whether a session's absence from the listing counts: in a complete
-// one, and in doubt where its stop was accepted by a server that knew it, or where it
-// was forgotten by an earlier restart.
-func (l listed) proves(s session.Session) bool {
-	return l.Complete || !l.Doubt.IsZero() && (!s.End.Asked.IsZero() || askedAt(&s).Before(l.Over))
+// doubtful answers the sessions that the server may have forgotten in a restart: missing
+// for no known reason, while nothing is there that was there already when they were
+// known to be. Reasons are our stop and, where the server was not silent in between, as
+// it is in a restart, and has forgotten nobody else, two more: that the session was
+// idle, for Livy collects such, which do nothing; and that we asked it to stop and the
+// answer was an error, for it may have been stopped all the same. Sessions whose start
+// nobody saw are forgotten as others are, and never the first to tell of a restart.
+// young are missing and were not seen at work: they may be in no listing yet, and nothing
+// is said of them so soon. last is when the listing before was, silent since when none came.
+func (seen sight) doubtful(last, silent, now time.Time) (all, young []*session.Session) {
+	var perhaps []*session.Session
+	told := time.Time{} // when the last restart was told
+	for _, s := range seen.missing {
+		at, known := askedAt(s), known(s, last)
+		idle := !s.Activity.At.IsZero() && !s.Activity.Busy
+		unsure := s.Status == session.Ending && !s.End.Refused.IsZero()
+		switch {
+		case s.Run.ID == "" && s.StartAskedAt.IsZero(), s.Status == session.Ending && !s.End.Asked.IsZero(), seen.survived(known):
+		case s.RunningSince.IsZero() && s.Missed.Since.IsZero() && now.Sub(at) < cadence.MinimumAge:
+			young = append(young, s)
+		case s.Run.ID == "" && seen.survived(latestOf(known, silent)): // nothing tells of a restart but silence
+		case !s.Missed.Since.IsZero():
+			all, told = append(all, s), latestOf(told, s.Missed.Since)
+		case !silent.IsZero(), s.Run.ID != "" && !idle && !unsure:
+			all, told = append(all, s), now
+		default:
+			perhaps = append(perhaps, s)
+		}
+	}
+	for _, s := range perhaps {
+		if told.After(known(s, last)) {
+			all = append(all, s)
+		}
+	}
+	return all, young
 }

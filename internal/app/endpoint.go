@@ -102,15 +102,23 @@ func (a *App) register(ctx context.Context, id string) error {
 // which is soon (S2.6): three that died so, each holding a full lease, once made a
 // stop 16 minutes late.
 func (a *App) ensure(ctx context.Context, id string, t task) error {
-	now := a.Now()
+	now, mine := a.Now(), Lease{}
 	e, taken, err := a.change(ctx, id, func(e *Endpoint) bool {
 		l := t.lease(e)
 		if now.Before(l.Until) {
 			return false
 		}
-		*l = Lease{Generation: l.Generation + 1, Until: now.Add(cadence.LeaseSlack)}
+		mine = Lease{Generation: l.Generation + 1, Until: now.Add(cadence.LeaseSlack)}
+		*l = mine
 		return true
 	})
+	if err != nil && mine.Generation > 0 {
+		// It may have been taken, and the answer lost: nobody else would start this one.
+		stored, unread := a.Store.Endpoint(ctx, id)
+		if l := t.lease(&stored); unread == nil && l.Generation == mine.Generation && l.Until.Equal(mine.Until) {
+			e, taken, err = stored, true, nil
+		}
+	}
 	if err != nil || !taken {
 		return err
 	}

@@ -14,7 +14,8 @@ func (a *App) Placed(ctx context.Context, s session.Session, spec []byte) error 
 	return a.placed(ctx, s, spec)
 }
 
-// Forgotten is what a listing shows to be forgotten, and whether one is too young to tell.
-func Forgotten(sessions []session.Session, l workload.Listing, last, now time.Time, silent bool) (time.Time, bool) {
-	return sightOf(sessions, l.Runs).forgotten(last, now, silent)
+// Doubtful is how many of the sessions that a listing lacks may be forgotten, and whether one is too young to tell.
+func Doubtful(sessions []session.Session, l workload.Listing, last, silent, now time.Time) (int, bool) {
+	doubtful, young := sightOf(sessions, l.Runs).doubtful(last, silent, now)
+	return len(doubtful), len(young) > 0
 }

@@ -64,7 +64,7 @@ func (a *App) look(ctx context.Context, e Endpoint) (live int, youngest time.Dur
 	a.Meter.Count(MetricUnidentified, listing.Unidentified)
 	seen, moved, errs := a.match(by(ctx, began.Add(namesWithin)), sessions, listing.Listing, began)
 	for i, s := range sessions {
-		if !seen[i] && listing.Complete {
+		if !seen[i] && listing.proves(s) {
 			_, err := a.absent(ctx, engine, s)
 			errs, moved = append(errs, err), true
 		}
@@ -78,7 +78,7 @@ func (a *App) look(ctx context.Context, e Endpoint) (live int, youngest time.Dur
 		sessions, err = a.live(ctx, endpoint)
 	}
 	live, youngest = a.ages(sessions)
-	if !listing.Complete {
+	if !listing.Complete || len(listing.open) > 0 {
 		youngest = 0 // what it lacks may be what is sought: it is no look of the settled cadence (S3.5a)
 	}
 	return live, youngest, errors.Join(append(errs, err)...)
@@ -198,7 +198,7 @@ const clockSkew = time.Minute
 // what is known each minute.
 func news(s session.Session, o workload.Observation) bool {
 	switch {
-	case o.State.Over():
+	case o.State.Over(), !s.Missed.Since.IsZero():
 		return true
 	case s.Status != session.Active:
 		return false

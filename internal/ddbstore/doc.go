@@ -79,6 +79,11 @@ type limitDoc struct {
 	Source session.Source `json:"source,omitzero"`
 }
 
+type missedDoc struct {
+	Since time.Time `json:"since"`
+	Known time.Time `json:"known"`
+}
+
 type activityDoc struct {
 	At    time.Time `json:"at,omitzero"`
 	Busy  bool      `json:"busy,omitzero"`
@@ -126,6 +131,7 @@ type sessionDoc struct {
 	InteractiveGone bool           `json:"interactiveGone,omitzero"`
 	TokenAt         time.Time      `json:"tokenAt,omitzero"`
 	StartAskedAt    time.Time      `json:"startAskedAt,omitzero"`
+	Missed          missedDoc      `json:"missed,omitzero"`
 	Waiter          string         `json:"waiter,omitzero"`
 	End             endDoc         `json:"end,omitzero"`
 	PagedAt         time.Time      `json:"pagedAt,omitzero"`
@@ -147,7 +153,7 @@ func sessionToDoc(s session.Session) sessionDoc {
 		Own: limitDoc(s.Own), Deadline: s.Deadline, DeadlineSource: s.DeadlineSource, Extended: s.Extended,
 		RunningSince: s.RunningSince, Activity: activityDoc(s.Activity),
 		UserStatusAt: s.UserStatusAt, UserEnabledAt: s.UserEnabledAt, InteractiveGone: s.InteractiveGone, TokenAt: s.TokenAt,
-		StartAskedAt: s.StartAskedAt, Waiter: s.Waiter, End: endDoc(s.End), PagedAt: s.PagedAt,
+		StartAskedAt: s.StartAskedAt, Missed: missedDoc(s.Missed), Waiter: s.Waiter, End: endDoc(s.End), PagedAt: s.PagedAt,
 		Noticed: s.Noticed, Head: s.Head, Recent: s.Recent,
 		Progress: s.Progress, LeftAt: s.LeftAt, LateAt: s.LateAt, CostToldAt: s.CostToldAt,
 	}
@@ -161,7 +167,7 @@ func (d sessionDoc) session() session.Session {
 		Own: session.Limit(d.Own), Deadline: d.Deadline, DeadlineSource: d.DeadlineSource, Extended: d.Extended,
 		RunningSince: d.RunningSince, Activity: session.Activity(d.Activity),
 		UserStatusAt: d.UserStatusAt, UserEnabledAt: d.UserEnabledAt, InteractiveGone: d.InteractiveGone, TokenAt: d.TokenAt,
-		StartAskedAt: d.StartAskedAt, Waiter: d.Waiter, End: session.End(d.End), PagedAt: d.PagedAt,
+		StartAskedAt: d.StartAskedAt, Missed: session.Missed(d.Missed), Waiter: d.Waiter, End: session.End(d.End), PagedAt: d.PagedAt,
 		Noticed: d.Noticed, Head: d.Head, Recent: d.Recent,
 		Progress: d.Progress, LeftAt: d.LeftAt, LateAt: d.LateAt, CostToldAt: d.CostToldAt,
 	}

@@ -389,6 +389,9 @@ func (st *step) observed() {
 		st.s.Run.MaxRuntime = st.e.MaxRuntime
 		st.s = st.s.withDeadline(st.now)
 	}
+	if !st.e.State.Over() {
+		st.s.Missed = Missed{}
+	}
 	switch st.e.State {
 	case workload.Running, workload.Idle:
 		st.alive()
@@ -487,7 +490,7 @@ func (st *step) runStarted() {
 		st.ignored = "the run is known already"
 		return
 	}
-	st.s.Run.ID = st.e.Run.ID
+	st.s.Run.ID, st.s.Missed = st.e.Run.ID, Missed{}
 	st.placed()
 	st.billed()
 	if st.s.Status == Ending {
@@ -495,6 +498,16 @@ func (st *step) runStarted() {
 		return
 	}
 	st.effect(Effect{Kind: Watch})
+}
+
+// runMissed notes since when the run is missing: a list that lacks it proves nothing
+// until its driver cannot live on, counted from the first such list (S2.1).
+func (st *step) runMissed() {
+	if !st.s.Missed.Since.IsZero() {
+		st.ignored = "that lists lack it is known already"
+		return
+	}
+	st.s.Missed = Missed{Since: st.e.At, Known: st.e.Since}
 }
 
 // startDisproved: there is no run and there will be none.

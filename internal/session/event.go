@@ -36,6 +36,7 @@ const (
 	WaiterRegistered Kind = "waiter-registered" // an execution waits for the end, and start-run is about to call the engine where there is no run; carries Token
 	StartAsked       Kind = "start-asked"       // start-run is about to call the engine
 	RunStarted       Kind = "run-started"       // the start was seen; carries Run.ID
+	RunMissed        Kind = "run-missed"        // a complete list lacks the run, and its server may have been restarted and have forgotten it; carries Since, when it was there at the latest
 	StartDisproved   Kind = "start-disproved"   // the engine refused, or a complete list past the minimum age lacks it
 	StopAccepted     Kind = "stop-accepted"     // the engine took our stop request
 	StopRefused      Kind = "stop-refused"      // the engine refused our stop request; Detail says why
@@ -52,7 +53,7 @@ func Kinds() []Kind {
 	return []Kind{SignOut, RevokeInteractive, RevokeBackground, NotebookClosed, UserDisabled, UserEnabled, UserDeleted,
 		AccessRemoved, StopRequested, WaiterAborted, PolicyChanged, IdentityPropagationOff, BackgroundTokenIssued, IdleSince,
 		KernelStopped, ClusterTerminated, Tick, RunObserved, InteractiveExpired,
-		WaiterRegistered, StartAsked, RunStarted, StartDisproved, StopAccepted, StopRefused, StopStuck, ProgressSeen, CostSeen,
+		WaiterRegistered, StartAsked, RunStarted, RunMissed, StartDisproved, StopAccepted, StopRefused, StopStuck, ProgressSeen, CostSeen,
 		Extended, UserLocked, UserUnlocked}
 }
 
@@ -79,7 +80,7 @@ type Event struct {
 	Interactive InteractiveSession
 	Run         workload.Ref // the run it names; zero: none
 	Domain      string       // identity-propagation-off
-	Since       time.Time    // idle-since
+	Since       time.Time    // idle-since, run-missed
 	Busy        bool         // idle-since
 	State       workload.State
 	Detail      string        // the engine's own words

@@ -144,6 +144,13 @@ type Activity struct {
 	Since time.Time // idle since; zero while busy
 }
 
+// Missed is a run that is missing from the complete lists of a server that may have been
+// restarted and have forgotten it.
+type Missed struct {
+	Since time.Time // the first such list; zero: it is not missing
+	Known time.Time // when it was there, at the latest
+}
+
 // End is the story of an ending (S2.7). Times are zero until they happen.
 type End struct {
 	Cause     Cause
@@ -194,7 +201,8 @@ type Session struct {
 	TokenAt         time.Time // newest background token seen
 
 	StartAskedAt time.Time // start-run is about to call, or has called, the engine: the newest try
-	Waiter       string    // task token of the run execution that waits; the newest wins
+	Missed       Missed
+	Waiter       string // task token of the run execution that waits; the newest wins
 	End          End
 	PagedAt      time.Time
 	Noticed      time.Duration // the shortest notice already given before the deadline, or too late to be given
@@ -243,7 +251,7 @@ func (s *Session) same(o *Session) bool {
 		s.Own == o.Own && s.Deadline == o.Deadline && s.DeadlineSource == o.DeadlineSource && s.Extended == o.Extended &&
 		s.RunningSince == o.RunningSince && s.Activity == o.Activity &&
 		s.UserStatusAt == o.UserStatusAt && s.UserEnabledAt == o.UserEnabledAt && s.InteractiveGone == o.InteractiveGone && s.TokenAt == o.TokenAt &&
-		s.StartAskedAt == o.StartAskedAt && s.Waiter == o.Waiter && s.End == o.End && s.PagedAt == o.PagedAt && s.Noticed == o.Noticed &&
+		s.StartAskedAt == o.StartAskedAt && s.Missed == o.Missed && s.Waiter == o.Waiter && s.End == o.End && s.PagedAt == o.PagedAt && s.Noticed == o.Noticed &&
 		s.Head == o.Head && slices.Equal(s.Recent, o.Recent) &&
 		s.Progress == o.Progress && s.LeftAt == o.LeftAt && s.LateAt == o.LateAt && s.CostToldAt == o.CostToldAt
 }

@@ -58,6 +58,7 @@ var words = map[Kind]struct{ happened, rule string }{
 	WaiterRegistered:       {"an execution waits for the end, and starts the run where there is none", "the newest waiter is released when the session has ended (S2.12)"},
 	StartAsked:             {"the start of the run was asked for", "no run escapes by being born (S2.4)"},
 	RunStarted:             {"the run was seen started", "no run escapes by being born (S2.4)"},
+	RunMissed:              {"a complete list lacks the run, and its server may have been restarted", "what a restarted server forgot is called stopped once its driver cannot live on (S2.1)"},
 	StartDisproved:         {"there is no run and there will be none", "a session whose start is disproved is over (S2.4)"},
 	StopAccepted:           {"the engine accepted a stop request", "asked is not stopped: the session ends when the run is seen stopped (S2.1)"},
 	StopRefused:            {"the engine refused a stop request", "a stop is asked for until it is seen (S2.6)"},

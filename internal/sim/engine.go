@@ -158,10 +158,11 @@ type Engine struct {
 	gone     bool // its cluster is terminated
 
 	// What its listings told, where its server may forget (nature.forgets).
-	shown  map[workload.Ref]bool // by the last complete one
-	silent bool                  // since then the API has failed, or the server forgot all
-	forgot bool                  // since then it was restarted
-	blanks []time.Time           // complete ones, the first after a restart, or that after such silence showed no session's run of those that the one before had
+	shown   map[workload.Ref]bool // by the last complete one, and of a session that the records show to have been in it
+	shownAt time.Time             // when that was
+	silent  bool                  // since then the API has failed, or the server forgot all
+	forgot  bool                  // since then it was restarted
+	blanks  []time.Time           // complete ones, the first after a restart, or that after such silence showed no session's run of those that the one before had
 }
 
 var _ app.Engine = (*Engine)(nil)
@@ -171,14 +172,17 @@ func (e *Engine) showed(l workload.Listing, now time.Time) {
 	shown, before := make(map[workload.Ref]bool, len(l.Runs)), false
 	for i := range l.Runs {
 		ref := l.Runs[i].Run.Ref()
-		// Only records can tell: what is nobody's session survives unnoticed.
-		shown[ref], before = true, before || e.silent && e.shown[ref] && e.w.holder(e.byRef[ref]) != nil
+		// Only records can tell: what is nobody's session survives unnoticed, and so does what
+		// was too young for the last listing to be in it for certain, and was not seen at work.
+		h := e.w.holder(e.byRef[ref])
+		shown[ref] = h != nil && now.Sub(later(h.now.RecordedAt, h.now.StartAskedAt)) > cadence.MinimumAge+e.w.blur()
+		before = before || e.silent && h != nil && (e.shown[ref] || !h.now.RunningSince.IsZero() && h.now.RunningSince.Before(e.shownAt))
 	}
 	if e.forgot || e.silent && !before {
 		e.w.struck["listings that after an outage show nothing of before"]++
 		e.blanks = append(e.blanks, now)
 	}
-	e.shown, e.silent, e.forgot = shown, false, false
+	e.shown, e.shownAt, e.silent, e.forgot = shown, now, false, false
 }
 
 // reach fails while the API is out, after a while that a client waits.

@@ -193,7 +193,7 @@ func (k *key) session(x *session.Session) {
 	k.flag(x.InteractiveGone)
 	k.flag(x.Activity.Busy)
 	for _, t := range []time.Time{x.OpenedAt, x.RecordedAt, x.Own.At, x.Deadline, x.RunningSince, x.Activity.At, x.Activity.Since,
-		x.UserStatusAt, x.UserEnabledAt, x.TokenAt, x.StartAskedAt, x.PagedAt,
+		x.UserStatusAt, x.UserEnabledAt, x.TokenAt, x.StartAskedAt, x.Missed.Since, x.Missed.Known, x.PagedAt,
 		x.End.Known, x.End.Decided, x.End.Asked, x.End.AskedLast, x.End.Confirmed, x.End.Refused} {
 		k.moment(t)
 	}
