@@ -74,6 +74,30 @@ func TestS2_10EnabledIsFoundWithoutAnyEvent(t *testing.T) {
 	}
 }
 
+// S2.17: since when a user is enabled whom a check finds so is not known. Access that was
+// removed since the disabling stays removed.
+func TestS2_17EnabledWithoutAnyEventGivesNoAccessBack(t *testing.T) {
+	w := newWorld(t)
+	w.identity.facts[sagemaker] = plain
+	role := w.start("ana", training) // it goes on, and so the user is asked for
+	w.pass(time.Minute)
+	w.identity.status["ana"], w.identity.access = app.UserDisabled, map[string]session.Tri{"ana": session.On}
+	w.say(w.fact(session.UserDisabled, "ana", "f-1"))
+	w.pass(2 * time.Minute)
+	w.identity.access["ana"] = session.Off
+	w.say(app.AccessCheck{EventID: "a-1", User: "ana", Application: "arn:app", At: w.now, By: "admin"})
+	w.identity.status["ana"] = app.UserEnabled
+	w.pass(cadence.ContradictAfter)
+	u, err := w.store.User(t.Context(), "ana")
+	if err != nil || len(u.Facts) != 3 || u.Facts[1].Kind != session.UserEnabled || u.Facts[2].Kind != session.AccessRemoved {
+		t.Fatalf("facts %+v, %v", u.Facts, err)
+	}
+	w.must(role.ID, session.Active, "")
+	if s := w.open("ana", jobRun); s.Status != session.Ending || s.End.Cause != session.CauseAccessRemoved {
+		t.Errorf("opened for a user whose access was removed: %s, cause %q", s.Status, s.End.Cause)
+	}
+}
+
 // What an event has just said is not contradicted by a directory that answers
 // with what was.
 func TestS3_5AYoungFactIsNotContradicted(t *testing.T) {

@@ -74,8 +74,16 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	if err != nil {
 		return l, err
 	}
-	last, now := latestOf(shown, e.LastListed), a.Now()
-	doubtful, young := sightOf(sessions, l.Runs).doubtful(last, silent, now)
+	last, now, seen := latestOf(shown, e.LastListed), a.Now(), sightOf(sessions, l.Runs)
+	if len(seen.missing) > 0 {
+		// Read anew, after the marks: an index may lack what a listing a moment ago noted.
+		fresh, err := a.alive(ctx, seen.missingIDs())
+		if err != nil {
+			return l, err
+		}
+		seen.missing = sightOf(fresh, l.Runs).missing
+	}
+	doubtful, young := seen.doubtful(last, silent, now)
 	l.open, err = a.missed(ctx, doubtful, last, now, forgets)
 	for _, s := range young {
 		l.open[s.ID] = true
@@ -171,6 +179,14 @@ func sightOf(sessions []session.Session, runs []workload.Observation) (seen sigh
 		}
 	}
 	return seen
+}
+
+func (seen sight) missingIDs() []string {
+	ids := make([]string, len(seen.missing))
+	for i, s := range seen.missing {
+		ids[i] = s.ID
+	}
+	return ids
 }
 
 // askedAt is when a session's run was adopted, or last asked for.

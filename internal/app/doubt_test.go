@@ -232,6 +232,69 @@ func TestS2_1RestartedAgainBeforeALook(t *testing.T) {
 	w.must(young.ID, session.Ended, session.CauseLost)
 }
 
+// TestS2_1ALookThatFailsMidway: where only some of those who are missing could be noted,
+// the listing counts for the others as if it had not been.
+func TestS2_1ALookThatFailsMidway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := []session.Session{w.start("ana", notebook), w.start("bo", notebook), w.start("cem", notebook)}
+	w.pass(20 * time.Minute)
+	w.engine.forget = map[workload.Ref]bool{}
+	for _, s := range old {
+		w.engine.forget[s.Run.Ref()] = true
+	}
+	noted := 0
+	w.app.Store = &hooked{Store: w.store, commit: func(c app.Commit) error {
+		if c.Entry.Event.Kind != session.RunMissed {
+			return nil
+		}
+		if noted++; noted == 2 {
+			return fault.New("commit", fault.Throttled, errDown)
+		}
+		return nil
+	}}
+	w.after(90*time.Second, func() { w.start("dia", notebook) })
+	w.pass(9 * time.Minute)
+	for _, s := range old {
+		if got := w.get(s.ID); got.Status != session.Active || got.Missed.Since.IsZero() {
+			t.Errorf("S2.1 the session of %s is %s, cause %q, missed since %s, and its driver may live", s.User, got.Status, got.End.Cause, got.Missed.Since)
+		}
+	}
+	w.pass(5 * time.Minute)
+	for _, s := range old {
+		w.must(s.ID, session.Ended, session.CauseLost)
+	}
+	if noted != 4 {
+		t.Errorf("%d notes that three are missing, one of which failed", noted)
+	}
+}
+
+// TestS2_1AStartNobodySawOfASilentServer: a start whose answer was lost, and a server that
+// fell silent, may have left a driver that nobody lists. It is disproved once that cannot
+// live on, and at once where what is there shows that the server was not restarted.
+func TestS2_1AStartNobodySawOfASilentServer(t *testing.T) {
+	t.Parallel()
+	for _, survives := range []bool{false, true} {
+		w := newWorld(t)
+		if survives {
+			w.start("bo", notebook)
+			w.pass(10 * time.Minute)
+		}
+		s, ref := w.lost("ana", notebook)
+		w.engine.forget = map[workload.Ref]bool{ref: true}
+		w.engine.onList = func(string) error { return fault.New("list", fault.Unknown, errDown) }
+		w.say(w.fact(session.UserDisabled, "ana", "f-1"))
+		w.pass(3 * time.Minute)
+		w.engine.onList = nil
+		w.pass(9 * time.Minute)
+		if got := w.get(s.ID); (got.Status == session.Ended) != survives {
+			t.Errorf("S2.4 nine minutes after the silence it is %s (another survived it: %t)", got.Status, survives)
+		}
+		w.pass(2 * time.Minute)
+		w.must(s.ID, session.Ended, session.CauseUserDisabled)
+	}
+}
+
 // TestS2_1ASurvivorDisprovesADoubt: what was there at the last look, and is there, shows
 // that the server was not restarted since, whatever a listing in between lacked.
 func TestS2_1ASurvivorDisprovesADoubt(t *testing.T) {
@@ -284,6 +347,7 @@ func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		work      bool            // those that are there were seen at work in it
+		worked    bool            // those that are not were, when they began
 		shown     []time.Duration // the openings of those that are there, from the last listing on
 		missing   []time.Duration // of those that are not
 		forgotten bool
@@ -299,6 +363,7 @@ func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
 		{name: "what is missing began just before, and is old enough by now", missing: []time.Duration{-time.Second}, forgotten: true},
 		{name: "what is there was seen, but began after what is missing, which was not", work: true, shown: []time.Duration{-30 * time.Second}, missing: []time.Duration{-time.Minute}, forgotten: true},
 		{name: "what is missing is young", missing: []time.Duration{3*time.Minute + 1}, young: true},
+		{name: "what is missing is young, and was seen at work", worked: true, missing: []time.Duration{3*time.Minute + 1}, forgotten: true},
 		{name: "what is missing is two minutes old", missing: []time.Duration{3 * time.Minute}, forgotten: true},
 	} {
 		var l workload.Listing
@@ -316,6 +381,9 @@ func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
 		}
 		for i, after := range c.missing {
 			add("missing-"+string(rune('a'+i)), after)
+			if c.worked {
+				sessions[len(sessions)-1].RunningSince = last.Add(after)
+			}
 		}
 		n, young := app.Doubtful(sessions, l, last, time.Time{}, now)
 		if n > 0 != c.forgotten || young != c.young {

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -371,6 +372,34 @@ func TestS2UserCheckAsksTheIdentityStore(t *testing.T) {
 		t.Errorf("after the outage: cause %q", got)
 	}
 	w.pass(2 * time.Minute)
+}
+
+// S2.1: what is throttled is asked again at once; the queue would bring the event again
+// after a minute and a half.
+func TestS2_1AThrottledCheckIsAskedAgain(t *testing.T) {
+	for throttled := range 4 {
+		for _, m := range []app.Message{app.AccessCheck{User: "ana", Application: "arn:app"}, app.UserCheck{User: "ana"}} {
+			w := newWorld(t)
+			s := w.start("ana", jobRun)
+			w.pass(5 * time.Minute)
+			w.identity.access, w.identity.status["ana"] = map[string]session.Tri{"ana": session.Off}, app.UserDisabled
+			pauses := 0
+			answer := func() {
+				w.identity.err = fault.New("ask", fault.Throttled, errDown)
+				if pauses == throttled {
+					w.identity.err = nil
+				}
+			}
+			w.app.Pause = func(context.Context, time.Duration) error { pauses++; answer(); return nil }
+			answer()
+			if err := w.app.Handle(t.Context(), m); (err != nil) != (throttled > 2) || pauses != min(throttled, 2) {
+				t.Errorf("%T throttled %d times: %d pauses, %v", m, throttled, pauses, err)
+			}
+			if got := w.get(s.ID); (got.Status == session.Ending) != (throttled <= 2) {
+				t.Errorf("%T throttled %d times: it is %s, cause %q", m, throttled, got.Status, got.End.Cause)
+			}
+		}
+	}
 }
 
 func TestS2AccessRemovedOnlyAfterARecheck(t *testing.T) {

@@ -224,7 +224,11 @@ func engineOf(run workload.Ref) workload.Engine {
 
 // checkUser asks what an event did not say: whether the user is disabled.
 func (a *App) checkUser(ctx context.Context, m UserCheck) error {
-	t, err := a.asked(ctx, m.User)
+	var t told
+	err := a.patiently(ctx, func() (err error) {
+		t, err = a.asked(ctx, m.User)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("check user: %w", err)
 	}
@@ -279,8 +283,25 @@ func (a *App) checkAccess(ctx context.Context, m AccessCheck) error {
 	return a.Store.SetMark(ctx, mark, m.At)
 }
 
+// patiently asks again what is throttled, twice at most: its queue brings an event again
+// only after a minute and a half, and of a stop's 15 minutes four such are a lot (S2.1).
+func (a *App) patiently(ctx context.Context, ask func() error) error {
+	err := ask()
+	for wait := time.Second; fault.Is(err, fault.Throttled) && wait <= 2*time.Second && a.Pause != nil && !a.late(ctx); wait *= 2 {
+		if a.Pause(ctx, wait) != nil {
+			break
+		}
+		err = ask()
+	}
+	return err
+}
+
 func (a *App) lostAccess(ctx context.Context, m AccessCheck, user string) error {
-	access, err := a.Identity.Access(ctx, user, m.Application)
+	var access session.Tri
+	err := a.patiently(ctx, func() (err error) {
+		access, err = a.Identity.Access(ctx, user, m.Application)
+		return err
+	})
 	known := a.Now()
 	if err == nil && access == session.Unknown {
 		err = fault.Newf("check access", fault.Unknown, "whether another assignment gives user %s the application is unknown", user)
