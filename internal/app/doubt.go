@@ -220,8 +220,8 @@ func known(s *session.Session, last time.Time) time.Time {
 // idle, for Livy collects such, which do nothing; and that we asked it to stop and the
 // answer was an error, for it may have been stopped all the same. Sessions whose start
 // nobody saw are forgotten as others are, and never the first to tell of a restart.
-// young are missing and were not seen at work: they may be in no listing yet, and nothing
-// is said of them so soon. last is when the listing before was, silent since when none came.
+// young are missing, and no listing adopted them or saw them at work: they may be in none
+// yet, and nothing is said of them so soon. last is when the listing before was, silent since when none came.
 func (seen sight) doubtful(last, silent, now time.Time) (all, young []*session.Session) {
 	var perhaps []*session.Session
 	told := time.Time{} // when the last restart was told
@@ -231,7 +231,7 @@ func (seen sight) doubtful(last, silent, now time.Time) (all, young []*session.S
 		unsure := s.Status == session.Ending && !s.End.Refused.IsZero()
 		switch {
 		case s.Run.ID == "" && s.StartAskedAt.IsZero(), s.Status == session.Ending && !s.End.Asked.IsZero(), seen.survived(known):
-		case s.RunningSince.IsZero() && s.Missed.Since.IsZero() && now.Sub(at) < cadence.MinimumAge:
+		case s.Origin == session.Started && s.RunningSince.IsZero() && s.Missed.Since.IsZero() && now.Sub(at) < cadence.MinimumAge:
 			young = append(young, s)
 		case s.Run.ID == "" && seen.survived(latestOf(known, silent)): // nothing tells of a restart but silence
 		case !s.Missed.Since.IsZero():

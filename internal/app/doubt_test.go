@@ -369,7 +369,7 @@ func TestS2_1ForgottenSinceTheLastListing(t *testing.T) {
 		var l workload.Listing
 		var sessions []session.Session
 		add := func(id string, after time.Duration) session.Session {
-			s := session.Session{Status: session.Active, RecordedAt: last.Add(after), Run: workload.Run{Endpoint: "livy/j-1", ID: id}}
+			s := session.Session{Status: session.Active, Origin: session.Started, RecordedAt: last.Add(after), Run: workload.Run{Endpoint: "livy/j-1", ID: id}}
 			sessions = append(sessions, s)
 			return s
 		}

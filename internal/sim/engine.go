@@ -158,29 +158,46 @@ type Engine struct {
 	gone     bool // its cluster is terminated
 
 	// What its listings told, where its server may forget (nature.forgets).
-	shown   map[workload.Ref]bool // by the last complete one, and of a session that the records show to have been in it
+	shown   map[workload.Ref]bool // by the last complete one, and whether the records show its session to have been in it
 	shownAt time.Time             // when that was
 	silent  bool                  // since then the API has failed, or the server forgot all
 	forgot  bool                  // since then it was restarted
-	blanks  []time.Time           // complete ones, the first after a restart, or that after such silence showed no session's run of those that the one before had
+	blanks  []blank
+}
+
+// blank is a complete listing that looks as after a restart: the first after one, or
+// one that has no session's run of those that the one before had.
+type blank struct {
+	at     time.Time
+	silent bool // the API had failed, or the server was restarted
 }
 
 var _ app.Engine = (*Engine)(nil)
 
+// told is for how long a run must have been there that the records show it to have been
+// in a listing: past the minimum age, and listings are noted once in 90 seconds.
+const told = cadence.MinimumAge + 90*time.Second
+
 // showed notes what a complete listing showed.
 func (e *Engine) showed(l workload.Listing, now time.Time) {
-	shown, before := make(map[workload.Ref]bool, len(l.Runs)), false
+	shown, survived, same := make(map[workload.Ref]bool, len(l.Runs)), false, 0
 	for i := range l.Runs {
 		ref := l.Runs[i].Run.Ref()
+		was, before := e.shown[ref]
+		if before {
+			same++
+		}
 		// Only records can tell: what is nobody's session survives unnoticed, and so does what
 		// was too young for the last listing to be in it for certain, and was not seen at work.
 		h := e.w.holder(e.byRef[ref])
-		shown[ref] = h != nil && now.Sub(later(h.now.RecordedAt, h.now.StartAskedAt)) > cadence.MinimumAge+e.w.blur()
-		before = before || e.silent && h != nil && (e.shown[ref] || !h.now.RunningSince.IsZero() && h.now.RunningSince.Before(e.shownAt))
+		shown[ref] = h != nil && now.Sub(later(h.now.RecordedAt, h.now.StartAskedAt)) > told+e.w.blur()
+		survived = survived || h != nil && (was || !h.now.RunningSince.IsZero() && e.shownAt.Sub(h.now.RunningSince) > told-cadence.MinimumAge)
 	}
-	if e.forgot || e.silent && !before {
-		e.w.struck["listings that after an outage show nothing of before"]++
-		e.blanks = append(e.blanks, now)
+	if silent := e.silent || e.forgot; e.forgot || !survived && (e.silent || same < len(e.shown)) {
+		if silent {
+			e.w.struck["listings that after an outage show nothing of before"]++
+		}
+		e.blanks = append(e.blanks, blank{now, silent})
 	}
 	e.shown, e.shownAt, e.silent, e.forgot = shown, now, false, false
 }

@@ -331,7 +331,7 @@ func (w *World) judgeEnd(r *record, run *Run, claims []claim) {
 // forgetting is the grace of a server that was restarted, or may have been: after an
 // outage it shows nothing of what it showed before. A run that its Livy server forgot
 // in a restart is called stopped ten minutes after the first complete listing that
-// shows the restart, and not before; these ten minutes are the engine's own documented
+// lacks it, and not before; these ten minutes are the engine's own documented
 // grace, and are not part of the 15 (S2.1; decisions/0014). So it is with a start of
 // which nobody can say that it came to nothing (S2.4: it "stays ENDING until the start
 // is seen or disproved").
@@ -339,8 +339,9 @@ func (w *World) forgetting(s session.Session, run *Run) time.Duration {
 	if run != nil && !run.Lost.IsZero() {
 		return run.nature.forgets
 	}
-	for _, at := range w.engineOf(s.Run.Endpoint).blanks {
-		if s.RecordedAt.Before(at) && at.Before(s.End.Confirmed) {
+	for _, b := range w.engineOf(s.Run.Endpoint).blanks {
+		doubted := b.silent || s.Missed.Since.Sub(b.at).Abs() < time.Minute // the note says so: and so it was
+		if doubted && s.RecordedAt.Before(b.at) && b.at.Before(s.End.Confirmed) {
 			return natures[s.Run.Engine].forgets
 		}
 	}
