@@ -269,6 +269,65 @@ func TestS2_1ALookThatFailsMidway(t *testing.T) {
 	}
 }
 
+// TestS2_1AStaleIndexHidesThatARunIsMissing: the ten minutes go on where an index does not
+// have it yet that they began.
+func TestS2_1AStaleIndexHidesThatARunIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := w.start("ana", notebook)
+	w.pass(20 * time.Minute)
+	w.engine.forget = map[workload.Ref]bool{old.Run.Ref(): true}
+	since := w.start("bo", notebook)
+	w.app.Store = &hooked{Store: w.store, ofEndpoint: func(p app.Page) {
+		for i := range p.Sessions {
+			p.Sessions[i].Missed = session.Missed{}
+		}
+	}}
+	w.pass(9 * time.Minute)
+	w.must(old.ID, session.Active, "")
+	w.pass(3 * time.Minute)
+	w.must(old.ID, session.Ended, session.CauseLost)
+	w.must(since.ID, session.Active, "")
+}
+
+// TestS2_1TooYoungWhenTheListingCame: what was too young for a listing is not judged by it
+// because looking at others took until it was old enough.
+func TestS2_1TooYoungWhenTheListingCame(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old := []session.Session{w.start("ana", notebook), w.start("ana", notebook), w.start("ana", notebook)}
+	w.pass(20 * time.Minute)
+	w.engine.forget = map[workload.Ref]bool{}
+	for _, s := range old {
+		w.engine.of(s).stubborn = true
+		w.engine.forget[s.Run.Ref()] = false
+	}
+	w.say(w.fact(session.UserDisabled, "ana", "f-1")) // their stops are accepted
+	w.pass(10 * time.Second)
+	young := w.start("bo", notebook)
+	w.engine.forget[young.Run.Ref()] = true
+	w.say(w.fact(session.UserDisabled, "bo", "f-2"))
+	w.after(112*time.Second, func() {
+		for ref := range w.engine.forget {
+			w.engine.forget[ref] = true
+		}
+		asked := 0
+		w.engine.onList = func(string) error {
+			if asked++; asked > 1 && asked < 5 {
+				w.now = w.now.Add(5 * time.Second)
+			}
+			return nil
+		}
+	})
+	w.pass(4 * time.Minute)
+	for _, s := range old {
+		w.must(s.ID, session.Ended, session.CauseUserDisabled)
+	}
+	if got := w.must(young.ID, session.Ending, session.CauseUserDisabled); got.Missed.Since.IsZero() {
+		t.Error("S2.1 that it is missing was not noted")
+	}
+}
+
 // TestS2_1AStartNobodySawOfASilentServer: a start whose answer was lost, and a server that
 // fell silent, may have left a driver that nobody lists. It is disproved once that cannot
 // live on, and at once where what is there shows that the server was not restarted.

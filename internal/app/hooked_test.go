@@ -21,6 +21,15 @@ type hooked struct {
 	endpoint         func()
 	reclaim          func() error
 	claimed          func() error
+	ofEndpoint       func(app.Page) // what was listed, to be changed
+}
+
+func (h *hooked) OfEndpoint(ctx context.Context, endpoint, cursor string) (app.Page, error) {
+	page, err := h.Store.OfEndpoint(ctx, endpoint, cursor)
+	if h.ofEndpoint != nil {
+		h.ofEndpoint(page)
+	}
+	return page, err
 }
 
 func (h *hooked) Claimed(ctx context.Context, run workload.Ref) (string, error) {
