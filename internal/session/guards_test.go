@@ -153,6 +153,7 @@ func TestWhyNothingHappens(t *testing.T) {
 // What is noted once, or newest, stays.
 func TestWhatIsNotedStays(t *testing.T) {
 	ending := apply(openAs(t, nil), Event{Kind: StopRequested, At: after(time.Minute), By: "u-ana"}).Next
+	missed := func(s Session) string { return s.Missed.Since.String() + s.Missed.Known.String() }
 	for _, c := range []struct {
 		name  string
 		s     Session
@@ -169,6 +170,12 @@ func TestWhatIsNotedStays(t *testing.T) {
 			Event{Kind: WaiterRegistered, At: after(3 * time.Minute), Token: "t-1"}, func(s Session) string { return s.StartAskedAt.String() + string(s.Status) }, after(time.Minute).String() + string(Ending)},
 		{"the first refusal", ending, Event{Kind: StopRefused, At: after(2 * time.Minute)}, Event{Kind: StopRefused, At: after(3 * time.Minute)},
 			func(s Session) string { return s.End.Refused.String() }, after(2 * time.Minute).String()},
+		{"S2.1 since when it is missing, and when it was there", openAs(t, nil), Event{Kind: RunMissed, At: after(2 * time.Minute), Since: after(time.Minute)}, Event{Kind: RunMissed, At: after(4 * time.Minute), Since: after(3 * time.Minute)},
+			missed, after(2*time.Minute).String() + after(time.Minute).String()},
+		{"S2.1 until a list has it", openAs(t, nil), Event{Kind: RunMissed, At: after(2 * time.Minute)}, seen(workload.Pending, after(3*time.Minute)), missed, missed(Session{})},
+		{"S2.1 but not its end", openAs(t, nil), Event{Kind: RunMissed, At: after(2 * time.Minute)}, seen(workload.Gone, after(3*time.Minute)), missed, after(2*time.Minute).String() + time.Time{}.String()},
+		{"S2.1 or its start is seen", apply(openAs(t, notStarted), Event{Kind: StopRequested, At: after(time.Minute), By: "u-ana"}).Next, Event{Kind: RunMissed, At: after(2 * time.Minute)},
+			Event{Kind: RunStarted, At: after(3 * time.Minute), Run: workload.Ref{ID: "a"}}, missed, missed(Session{})},
 		{"S2.9 what keeps it from stopping", ending, Event{Kind: StopStuck, At: after(2 * time.Minute), Detail: "step approve"}, Event{Kind: StopStuck, At: after(3 * time.Minute)},
 			func(s Session) string { return s.End.Stuck }, "step approve"},
 		{"the cluster it runs on", openAs(t, nil), Event{Kind: RunObserved, State: workload.Running, At: after(time.Minute), Cluster: "j-1"},
