@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"nightshift/internal/cadence"
-	"nightshift/internal/fault"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
 )
@@ -53,9 +52,6 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	}
 	l, err := listed{}, error(nil)
 	if l.Listing, err = engine.List(ctx, endpoint); err != nil {
-		if fault.Is(err, fault.Throttled) {
-			return l, err // it is there
-		}
 		since, unread := a.silent(ctx, endpoint)
 		if unread == nil && since.IsZero() {
 			unread = a.Store.SetMark(ctx, markDown+endpoint, a.Now())

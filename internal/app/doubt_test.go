@@ -22,6 +22,13 @@ func TestS2_1RestartedServerProvesNothing(t *testing.T) {
 			}
 		}
 	}
+	silent := func(kind fault.Kind) func(w *world, a, b session.Session) {
+		return func(w *world, a, b session.Session) {
+			idle(w, a, b)
+			w.engine.onList = func(string) error { return fault.New("list", kind, errDown) }
+			w.after(6*time.Minute, func() { w.engine.onList = nil })
+		}
+	}
 	for _, c := range []struct {
 		name   string
 		before func(w *world, a, b session.Session)
@@ -32,11 +39,8 @@ func TestS2_1RestartedServerProvesNothing(t *testing.T) {
 		{name: "one survives: it was not restarted", forgot: "a", soon: "a"},
 		{name: "what began since survives nothing", forgot: "ab", before: func(w *world, _, _ session.Session) { w.after(2*time.Second, func() { w.start("cem", notebook) }) }},
 		{name: "all were idle: Livy collects those itself", forgot: "ab", soon: "ab", before: idle},
-		{name: "all were idle, and the server was silent", forgot: "ab", before: func(w *world, a, b session.Session) {
-			idle(w, a, b)
-			w.engine.onList = func(string) error { return fault.New("list", fault.Unknown, errDown) }
-			w.after(6*time.Minute, func() { w.engine.onList = nil })
-		}},
+		{name: "all were idle, and the server was silent", forgot: "ab", before: silent(fault.Unknown)},
+		{name: "all were idle, and listings were throttled", forgot: "ab", before: silent(fault.Throttled)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)

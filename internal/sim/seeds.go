@@ -51,4 +51,5 @@ var Regressions = []Regression{
 	{166577, "late: the lease of a drain was taken three times and nobody heard it, so that nobody started the drain (S2.6)"},
 	{129651, "late: whether access was removed was throttled, and asked again only when its queue brought the event again, each 90 seconds (S2.1)"},
 	{114772, "late, by the oracle: a run's owner ended it before the next listing, where nothing shows that its server was not restarted (decisions/0014)"},
+	{135582, "illegal: a server was restarted while its listings were throttled, which was taken for a sign of life (S2.1)"},
 }
