@@ -210,7 +210,7 @@ func plainly(b []byte, v any) ([]byte, bool) {
 	case bool:
 		return strconv.AppendBool(b, v), true
 	case float64:
-		if v != math.Trunc(v) || math.Abs(v) >= 1e15 || v == 0 && math.Signbit(v) {
+		if !whole(v) {
 			return nil, false
 		}
 		return strconv.AppendInt(b, int64(v), 10), true
@@ -218,11 +218,69 @@ func plainly(b []byte, v any) ([]byte, bool) {
 	return nil, false
 }
 
-func plainText(b []byte, s string) ([]byte, bool) {
+// whole says that a number is written as its digits.
+func whole(v float64) bool {
+	return v == math.Trunc(v) && math.Abs(v) < 1e15 && (v != 0 || !math.Signbit(v))
+}
+
+// plainlyText says that every byte of a text stands for itself.
+func plainlyText(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return nil, false
+			return false
 		}
 	}
+	return true
+}
+
+func plainText(b []byte, s string) ([]byte, bool) {
+	if !plainlyText(s) {
+		return nil, false
+	}
 	return append(append(append(b, '"'), s...), '"'), true
+}
+
+// room is how many bytes of n the JSON of a value leaves, at least, where plainly
+// writes it; less than 0: it may leave none, or another must write it.
+func room(v any, n int) int {
+	switch v := v.(type) {
+	case map[string]any:
+		if v == nil {
+			return -1
+		}
+		n -= len("{}")
+		for key, item := range v {
+			if n = room(key, n-len(":,")); n < 0 {
+				return n
+			}
+			if n = room(item, n); n < 0 {
+				return n
+			}
+		}
+		return n
+	case []any:
+		if v == nil {
+			return -1
+		}
+		n -= len("[]")
+		for _, item := range v {
+			if n = room(item, n-len(",")); n < 0 {
+				return n
+			}
+		}
+		return n
+	case string:
+		if !plainlyText(v) {
+			return -1
+		}
+		return n - len(v) - len(`""`)
+	case bool:
+		return n - len("false")
+	case float64:
+		if !whole(v) {
+			return -1
+		}
+		return n - len("-999999999999999")
+	}
+	return -1
 }

@@ -24,6 +24,7 @@ type run struct {
 	r    *Runner
 	e    *Execution
 	vars map[string]any
+	st   map[string]any // $states, among the variables; nobody keeps it, for it alone is no value
 	// What $states.context.Execution and .StateMachine are, all the time.
 	execution, machine map[string]any
 	deadline           time.Time
@@ -37,6 +38,8 @@ type run struct {
 
 func (r *Runner) run(e *Execution, input any) {
 	x := &run{r: r, e: e, vars: map[string]any{}, jitter: r.jitter(e)}
+	x.st = map[string]any{}
+	x.vars["states"] = x.st // no variable of a machine can have that name
 	x.execution = map[string]any{"Id": e.arn, "Name": e.name, "StartTime": stamp(e.started), "Input": input}
 	x.machine = map[string]any{"Id": e.machineARN, "Name": e.machineARN[strings.LastIndex(e.machineARN, ":")+1:]}
 	if t := e.machine.timeout; t > 0 {
@@ -76,6 +79,9 @@ func (x *run) loop(in data) {
 			x.e.finish(x.r.clock.Now(), Failed, nil, te.Name, te.Cause)
 			return
 		case next == "":
+			if out.raw == nil {
+				out.raw, _ = plainly(nil, out.v) // it was not written down yet, for it is small and plain
+			}
 			x.e.finish(x.r.clock.Now(), Succeeded, out.raw, "", "")
 			return
 		}
@@ -100,44 +106,43 @@ func (x *run) step(in data) (out data, next string, err error) {
 	if s.kind == task {
 		return x.task(in)
 	}
-	st := x.states(in)
+	x.states(in)
 	switch s.kind {
 	case choice:
-		if next, err = x.choose(st); err != nil {
+		if next, err = x.choose(); err != nil {
 			return data{}, "", err
 		}
 		x.record(Event{Type: s.exited, State: s.name, Output: in.raw})
 		return in, next, nil
 	case fail:
-		return data{}, "", x.failure(st)
+		return data{}, "", x.failure()
 	case wait:
-		if err := x.pause(st); err != nil {
+		if err := x.pause(); err != nil {
 			return data{}, "", err
 		}
 	}
-	out, err = x.leave(st, in, s.output, s.assign)
+	out, err = x.leave(in, s.output, s.assign)
 	return out, s.next, err
 }
 
-// states builds $states; callers add result or errorOutput. The context is left
+// states fills $states; callers add result or errorOutput. The context is left
 // out where no expression of the state reads it.
-func (x *run) states(in data) map[string]any {
-	st := map[string]any{"input": in.v}
+func (x *run) states(in data) {
+	clear(x.st)
+	x.st["input"] = in.v
 	if x.state.context {
-		st["context"] = map[string]any{
+		x.st["context"] = map[string]any{
 			"Execution":    x.execution,
 			"State":        map[string]any{"Name": x.state.name, "EnteredTime": stamp(x.entered), "RetryCount": float64(x.retries)},
 			"StateMachine": x.machine,
 		}
 	}
-	return st
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // fill evaluates a template with $states and the variables.
-func (x *run) fill(t *template, st map[string]any) (any, error) {
-	x.vars["states"] = st // no variable of a machine can have that name
+func (x *run) fill(t *template) (any, error) {
 	v, err := t.fill(x.vars)
 	if te, ok := errors.AsType[*TaskError](err); ok {
 		return nil, x.unusable(te.Cause)
@@ -154,16 +159,16 @@ func (x *run) unusable(why string) error {
 
 // leave evaluates Output and Assign, both with the variables as they were, and
 // writes the exit. Without Output the state's output is def.
-func (x *run) leave(st map[string]any, def data, output, assign *template) (data, error) {
+func (x *run) leave(def data, output, assign *template) (data, error) {
 	out := def
 	if output != nil {
-		v, err := x.fill(output, st)
+		v, err := x.fill(output)
 		if err != nil {
 			return data{}, err
 		}
 		out = data{v: v}
 	}
-	if out.raw == nil {
+	if out.raw == nil && !x.unwritten(out.v) {
 		raw, err := encode(out.v)
 		if err != nil {
 			return data{}, x.unusable(err.Error())
@@ -174,7 +179,7 @@ func (x *run) leave(st map[string]any, def data, output, assign *template) (data
 		return data{}, dataLimit(fmt.Sprintf("The output of the state '%s'", x.state.name), len(out.raw))
 	}
 	if assign != nil {
-		if err := x.assign(assign, st); err != nil {
+		if err := x.assign(assign); err != nil {
 			return data{}, err
 		}
 	}
@@ -182,17 +187,23 @@ func (x *run) leave(st map[string]any, def data, output, assign *template) (data
 	return out, nil
 }
 
-func (x *run) assign(t *template, st map[string]any) error {
-	v, err := x.fill(t, st)
+// unwritten says whether the JSON of a value need not be made: no history keeps it,
+// and it is plain, and so small that no limit forbids it.
+func (x *run) unwritten(v any) bool { return x.e.bare && room(v, DataLimit) >= 0 }
+
+func (x *run) assign(t *template) error {
+	v, err := x.fill(t)
 	if err != nil {
 		return err
 	}
-	raw, err := encode(v)
-	if err != nil {
-		return x.unusable(err.Error())
-	}
-	if len(raw) > DataLimit {
-		return dataLimit(fmt.Sprintf("What the state '%s' assigns", x.state.name), len(raw))
+	if !x.unwritten(v) {
+		raw, err := encode(v)
+		if err != nil {
+			return x.unusable(err.Error())
+		}
+		if len(raw) > DataLimit {
+			return dataLimit(fmt.Sprintf("What the state '%s' assigns", x.state.name), len(raw))
+		}
 	}
 	if fields, ok := v.(map[string]any); ok {
 		maps.Copy(x.vars, fields)
@@ -200,9 +211,9 @@ func (x *run) assign(t *template, st map[string]any) error {
 	return nil
 }
 
-func (x *run) choose(st map[string]any) (string, error) {
+func (x *run) choose() (string, error) {
 	for _, c := range x.state.choices {
-		v, err := x.fill(c.condition, st)
+		v, err := x.fill(c.condition)
 		if err != nil {
 			return "", err
 		}
@@ -218,7 +229,7 @@ func (x *run) choose(st map[string]any) (string, error) {
 }
 
 // failure is the error of a Fail state.
-func (x *run) failure(st map[string]any) error {
+func (x *run) failure() error {
 	te := &TaskError{}
 	for _, part := range []struct {
 		t    *template
@@ -227,7 +238,7 @@ func (x *run) failure(st map[string]any) error {
 		if part.t == nil {
 			continue
 		}
-		v, err := x.fill(part.t, st)
+		v, err := x.fill(part.t)
 		if err != nil {
 			return err
 		}
@@ -241,16 +252,16 @@ func (x *run) failure(st map[string]any) error {
 }
 
 // pause is a Wait state's waiting.
-func (x *run) pause(st map[string]any) error {
+func (x *run) pause() error {
 	until := x.entered
 	if x.state.seconds != nil {
-		n, err := x.seconds(x.state.seconds, st, 0)
+		n, err := x.seconds(x.state.seconds, 0)
 		if err != nil {
 			return err
 		}
 		until = until.Add(n)
 	} else {
-		v, err := x.fill(x.state.timestamp, st)
+		v, err := x.fill(x.state.timestamp)
 		if err != nil {
 			return err
 		}
@@ -275,8 +286,8 @@ func parseTimestamp(text string) (time.Time, error) {
 }
 
 // seconds evaluates a whole number of seconds.
-func (x *run) seconds(t *template, st map[string]any, least float64) (time.Duration, error) {
-	v, err := x.fill(t, st)
+func (x *run) seconds(t *template, least float64) (time.Duration, error) {
+	v, err := x.fill(t)
 	if err != nil {
 		return 0, err
 	}

@@ -15,12 +15,12 @@ func (x *run) task(in data) (data, string, error) {
 	s := x.state
 	used := make([]int, len(s.retry))
 	for {
-		st := x.states(in)
-		result, err := x.attempt(st)
+		x.states(in)
+		result, err := x.attempt()
 		if err == nil {
-			st["result"] = result.v
+			x.st["result"] = result.v
 			var out data
-			if out, err = x.leave(st, result, s.output, s.assign); err == nil {
+			if out, err = x.leave(result, s.output, s.assign); err == nil {
 				return out, s.next, nil
 			}
 		}
@@ -67,34 +67,34 @@ func (x *run) caught(in data, te *TaskError) (data, string, error) {
 		if !matches(c.errors, te.Name) {
 			continue
 		}
-		st := x.states(in)
-		st["errorOutput"] = map[string]any{"Error": te.Name, "Cause": te.Cause}
-		out, err := x.leave(st, data{v: st["errorOutput"]}, c.output, c.assign)
+		x.states(in)
+		x.st["errorOutput"] = map[string]any{"Error": te.Name, "Cause": te.Cause}
+		out, err := x.leave(data{v: x.st["errorOutput"]}, c.output, c.assign)
 		return out, c.next, err
 	}
 	return data{}, "", te
 }
 
 // attempt is one try of a task.
-func (x *run) attempt(st map[string]any) (data, error) {
+func (x *run) attempt() (data, error) {
 	s := x.state
 	var p *pending
 	if s.resource == invokeToken {
 		var token string
 		token, p = x.r.issue(x.e, x.e.Events()+1)
-		if c, read := st["context"].(map[string]any); read {
+		if c, read := x.st["context"].(map[string]any); read {
 			c["Task"] = map[string]any{"Token": token}
 		}
 		defer p.close()
 	}
-	call, arguments, err := x.prepare(st)
+	call, arguments, err := x.prepare()
 	if err != nil {
 		return data{}, err
 	}
 	var until time.Time
 	var timeout time.Duration
 	if s.timeout != nil {
-		if timeout, err = x.seconds(s.timeout, st, 1); err != nil {
+		if timeout, err = x.seconds(s.timeout, 1); err != nil {
 			return data{}, err
 		}
 		until = x.r.clock.Now().Add(timeout)
@@ -134,8 +134,8 @@ func (x *run) conclude(out data, err error) (data, error) {
 type caller func(ctx context.Context) (any, error)
 
 // prepare evaluates the arguments; the JSON it gives is theirs, for the history.
-func (x *run) prepare(st map[string]any) (caller, []byte, error) {
-	v, err := x.fill(x.state.arguments, st)
+func (x *run) prepare() (caller, []byte, error) {
+	v, err := x.fill(x.state.arguments)
 	if err != nil {
 		return nil, nil, err
 	}
