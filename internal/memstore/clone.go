@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"context"
 	"slices"
 
 	"nightshift/internal/app"
@@ -28,14 +29,14 @@ func cloneTexts(a, b []string) (x, y []string) {
 	return x, y
 }
 
-// cloneSessions are copies of many; what their lists hold stands in one array, for a
+// copies are copies of many; what their lists hold stands in one array, for a
 // page of sessions is read some hundred times for each one that is written.
-func cloneSessions(from []*session.Session) []session.Session {
+func (s *Store) copies(ctx context.Context, from []*session.Session) []session.Session {
 	texts := 0
-	for _, s := range from {
-		texts += len(s.Why) + len(s.Recent)
+	for _, of := range from {
+		texts += len(of.Why) + len(of.Recent)
 	}
-	all, out := make([]string, 0, texts), make([]session.Session, len(from))
+	all, out := make([]string, 0, texts), s.room.Sessions(ctx, len(from))
 	part := func(list []string) []string {
 		if list == nil {
 			return nil
@@ -44,9 +45,9 @@ func cloneSessions(from []*session.Session) []session.Session {
 		all = append(all, list...)
 		return all[n:len(all):len(all)]
 	}
-	for i, s := range from {
-		out[i] = *s
-		out[i].Why, out[i].Recent = part(s.Why), part(s.Recent)
+	for i, of := range from {
+		out[i] = *of
+		out[i].Why, out[i].Recent = part(of.Why), part(of.Recent)
 	}
 	return out
 }

@@ -297,7 +297,7 @@ func (s *Store) OfUser(ctx context.Context, user, from string) (app.Page, error)
 		return app.Page{}, err
 	}
 	found, next, err := page(ctx, s, op, "user", from, func() *sorted[*record] { return s.index.users[user] }, nil)
-	return app.Page{Next: next, Sessions: cloneSessions(asTheyAre(found, live))}, err
+	return app.Page{Next: next, Sessions: s.copies(ctx, asTheyAre(found, live))}, err
 }
 
 // OfEndpoint implements app.Store: oldest first.
@@ -307,7 +307,7 @@ func (s *Store) OfEndpoint(ctx context.Context, endpoint, from string) (app.Page
 		return app.Page{}, err
 	}
 	found, next, err := page(ctx, s, op, "endpoint", from, func() *sorted[*record] { return s.index.endpoints[endpoint] }, nil)
-	return app.Page{Next: next, Sessions: cloneSessions(asTheyAre(found, live))}, err
+	return app.Page{Next: next, Sessions: s.copies(ctx, asTheyAre(found, live))}, err
 }
 
 // Due implements app.Store: earliest first over all pages, as far as the index is
@@ -324,14 +324,14 @@ func (s *Store) Due(ctx context.Context, now time.Time, from string) (app.Page, 
 		return !at.IsZero() && !at.After(now)
 	})
 	slices.SortStableFunc(states, func(a, b *session.Session) int { return a.WakeAt().Compare(b.WakeAt()) })
-	return app.Page{Next: next, Sessions: cloneSessions(states)}, err
+	return app.Page{Next: next, Sessions: s.copies(ctx, states)}, err
 }
 
 // List implements app.Store: newest record first.
 func (s *Store) List(ctx context.Context, from string) (app.Page, error) {
 	const op = "memstore: list sessions"
 	found, next, err := page(ctx, s, op, "list", from, func() *sorted[*record] { return s.index.list }, nil)
-	return app.Page{Next: next, Sessions: cloneSessions(asTheyAre(found, func(*session.Session) bool { return true }))}, err
+	return app.Page{Next: next, Sessions: s.copies(ctx, asTheyAre(found, func(*session.Session) bool { return true }))}, err
 }
 
 // Unfinished implements app.Store: oldest first. An entry without effects is
@@ -343,7 +343,7 @@ func (s *Store) Unfinished(ctx context.Context, before time.Time, from string) (
 		k.id = ""
 		return ascending(k, bound) < 0
 	})
-	return entries(found), next, err
+	return s.entries(ctx, found), next, err
 }
 
 // Changes implements app.Store.
@@ -361,14 +361,14 @@ func (s *Store) Changes(ctx context.Context, since, until time.Time, from string
 	found, next, err := pageAfter(ctx, s, op, index, after, func() *sorted[*app.Entry] { return s.index.changes }, func(k key) bool {
 		return ascending(k, bound) < 0
 	})
-	return entries(found), next, err
+	return s.entries(ctx, found), next, err
 }
 
-func entries(found []*app.Entry) []app.Entry {
+func (s *Store) entries(ctx context.Context, found []*app.Entry) []app.Entry {
 	if len(found) == 0 {
 		return nil
 	}
-	out := make([]app.Entry, len(found))
+	out := s.room.Entries(ctx, len(found))
 	for i, e := range found {
 		out[i] = cloneEntry(e)
 	}

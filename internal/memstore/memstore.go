@@ -48,6 +48,7 @@ type Store struct {
 
 	index    *indexes
 	pageSize int
+	room     Room
 	out      stream
 }
 
@@ -80,6 +81,20 @@ func WithIndexLag(now func() time.Time, lag func() time.Duration) Option {
 	return func(s *Store) { s.index.now, s.index.lag = now, lag }
 }
 
+// Room lends what pages of sessions and of entries are copied into. Each answers n of
+// them, whatever they hold, which are the store's caller's until whoever lent them
+// knows that it needs them no more.
+type Room struct {
+	Sessions func(ctx context.Context, n int) []session.Session
+	Entries  func(ctx context.Context, n int) []app.Entry
+}
+
+// WithRoom has lists be copied into what is lent, for who reads them some hundred
+// thousand times a second and throws all of it away.
+func WithRoom(r Room) Option {
+	return func(s *Store) { s.room = r }
+}
+
 // New makes an empty store whose indexes are immediate.
 func New(opts ...Option) *Store {
 	s := &Store{
@@ -95,6 +110,10 @@ func New(opts ...Option) *Store {
 		ledgers:   map[string]app.Ledger{},
 		index:     newIndexes(),
 		pageSize:  DefaultPageSize,
+		room: Room{
+			Sessions: func(_ context.Context, n int) []session.Session { return make([]session.Session, n) },
+			Entries:  func(_ context.Context, n int) []app.Entry { return make([]app.Entry, n) },
+		},
 	}
 	for _, o := range opts {
 		o(s)
@@ -193,7 +212,7 @@ func (s *Store) Sessions(ctx context.Context, ids []string) ([]session.Session, 
 			found = append(found, r.state.Load())
 		}
 	}
-	return cloneSessions(found), nil
+	return s.copies(ctx, found), nil
 }
 
 // Commit implements app.Store. A repetition with the same content (the entry's
@@ -272,7 +291,7 @@ func (s *Store) History(ctx context.Context, id string, after int64, limit int) 
 	if more {
 		rest = rest[:limit]
 	}
-	return entries(rest), more, nil
+	return s.entries(ctx, rest), more, nil
 }
 
 // Finish implements app.Store.

@@ -1,10 +1,15 @@
 package memstore_test
 
 import (
+	"context"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"nightshift/internal/app"
 	"nightshift/internal/memstore"
+	"nightshift/internal/session"
 	"nightshift/internal/storetest"
 )
 
@@ -31,4 +36,25 @@ func TestStoreWithLag(t *testing.T) {
 			},
 		}
 	})
+}
+
+// What was in the room that is lent is in no page that is copied into it.
+func TestStoreWithRoom(t *testing.T) {
+	var lent atomic.Int64
+	storetest.Run(t, func(*testing.T) storetest.Harness {
+		s := memstore.New(memstore.WithRoom(memstore.Room{
+			Sessions: func(_ context.Context, n int) []session.Session {
+				lent.Add(int64(n))
+				return slices.Repeat([]session.Session{{ID: "odd", Recent: []string{"odd"}, Head: "odd"}}, n)
+			},
+			Entries: func(_ context.Context, n int) []app.Entry {
+				lent.Add(int64(n))
+				return slices.Repeat([]app.Entry{{SessionID: "odd", Effects: []session.Effect{{Reason: "odd"}}, Done: true}}, n)
+			},
+		}))
+		return storetest.Harness{Store: s, SampleBody: s.SampleBody, Settle: func() {}, Declared: 1}
+	})
+	if lent.Load() == 0 {
+		t.Error("nothing was lent")
+	}
 }

@@ -156,6 +156,7 @@ type invocation struct {
 	id       int
 	deadline time.Time
 	dead     error
+	lent     lent
 }
 
 var (
@@ -184,7 +185,7 @@ func (i *invocation) Value(key any) any {
 // call lets a port carry out one call of the app, or not.
 func call[T any](ctx context.Context, w *World, c Call, do func() (T, error)) (T, error) {
 	var none T
-	i, _ := ctx.Value(invocationKey{}).(*invocation)
+	i := invocationOf(ctx)
 	if i == nil {
 		return do() // a call of the simulation's own
 	}

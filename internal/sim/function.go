@@ -120,6 +120,7 @@ func (w *World) invoke(name string, payload []byte, do func(context.Context, fun
 	}
 	w.inFlight++
 	answer, err := do(i, w.handlers[name])
+	i.lent.back()
 	w.inFlight--
 	if dead := i.Err(); dead != nil {
 		answer, err = nil, dead

@@ -220,7 +220,7 @@ func (s seen) List(ctx context.Context, endpoint string) (workload.Listing, erro
 	if err == nil && l.Complete && apiOf(endpoint) == "livy" {
 		s.showed(l, now)
 	}
-	i, _ := ctx.Value(invocationKey{}).(*invocation)
+	i := invocationOf(ctx)
 	drains := i != nil && i.function == "drain-endpoint" // a drain looks only for what it must end
 	for _, o := range l.Runs {
 		r := s.byRef[o.Run.Ref()]

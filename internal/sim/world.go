@@ -86,11 +86,11 @@ func New(o Options) *World {
 	} else {
 		w.Faults = drawFaults(w.rand)
 	}
-	var late []memstore.Option
+	how := []memstore.Option{memstore.WithRoom(room)}
 	if w.Faults.IndexLag > 0 {
-		late = append(late, memstore.WithIndexLag(w.Clock.Now, func() time.Duration { return w.upTo(w.Faults.IndexLag) }))
+		how = append(how, memstore.WithIndexLag(w.Clock.Now, func() time.Duration { return w.upTo(w.Faults.IndexLag) }))
 	}
-	w.Store = memstore.New(late...)
+	w.Store = memstore.New(how...)
 	w.Store.Subscribe(w.streamed)
 	w.policies = []session.Policy{session.DefaultPolicy()}
 	w.Directory = &directory{w: w, users: map[string]*User{}, facts: map[string]session.Facts{}, given: map[given]bool{}}
