@@ -41,6 +41,7 @@ type chain struct {
 	next  func() (struct{}, bool)
 	stop  func()
 	yield func(struct{}) bool
+	sleep Signal // what it waits for when it sleeps
 }
 
 // Yield lets any other chain that is ready go first; on a clock that is not
