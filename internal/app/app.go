@@ -207,8 +207,18 @@ const (
 
 // digest makes a short stable id of parts.
 func digest(parts ...string) string {
-	h := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return hex.EncodeToString(h[:12])
+	var room [256]byte
+	all := room[:0]
+	for i, p := range parts {
+		if i > 0 {
+			all = append(all, 0)
+		}
+		all = append(all, p...)
+	}
+	h := sha256.Sum256(all)
+	var text [24]byte
+	hex.Encode(text[:], h[:len(text)/2])
+	return string(text[:])
 }
 
 // SessionOfExecution is the id of the session that an execution of the run

@@ -149,7 +149,13 @@ const (
 
 // ending are the sessions that must end; it takes the others out of their slice.
 func ending(sessions []session.Session) []session.Session {
-	return slices.DeleteFunc(sessions, func(s session.Session) bool { return s.Status != session.Ending })
+	left := sessions[:0]
+	for i := range sessions { // by place: a session is large
+		if sessions[i].Status == session.Ending {
+			left = append(left, sessions[i])
+		}
+	}
+	return left
 }
 
 // confirm brings a listing to the sessions that must end and answers those whose
