@@ -162,6 +162,10 @@ type invocation struct {
 var (
 	errCrashed = errors.New("the function's process has died")
 	errLate    = errors.New("the function has run into its timeout")
+
+	errSlowDown = errors.New("simulated: slow down")
+	errUnsaid   = errors.New("simulated: nobody says why")
+	errLost     = errors.New("simulated: carried out, and the answer is lost")
 )
 
 type invocationKey struct{}
@@ -209,9 +213,9 @@ func call[T any](ctx context.Context, w *World, c Call, do func() (T, error)) (T
 	}
 	switch v {
 	case Refuse:
-		return none, fault.Newf(c.Op, fault.Throttled, "simulated: slow down")
+		return none, fault.New(c.Op, fault.Throttled, errSlowDown)
 	case Fail:
-		return none, fault.Newf(c.Op, fault.Unknown, "simulated: nobody says why")
+		return none, fault.New(c.Op, fault.Unknown, errUnsaid)
 	case CrashBefore:
 		i.dead = errCrashed
 		return none, fault.New(c.Op, fault.Unknown, errCrashed)
@@ -223,7 +227,7 @@ func call[T any](ctx context.Context, w *World, c Call, do func() (T, error)) (T
 		i.dead = errCrashed
 		return none, fault.New(c.Op, fault.Unknown, errCrashed)
 	case v == Unsaid && err == nil:
-		return none, fault.Newf(c.Op, fault.Unknown, "simulated: carried out, and the answer is lost")
+		return none, fault.New(c.Op, fault.Unknown, errLost)
 	}
 	return out, err
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -20,7 +21,7 @@ type function struct {
 	wire   lambda.Handler
 	task   func(context.Context, []byte) ([]byte, error) // of a machine or a schedule
 	queue  func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
-	stream func(context.Context, events.DynamoDBEvent) error
+	stream func(context.Context, ...app.Entry)
 }
 
 // wireEach is of how many schedules one goes over Lambda's own handlers.
@@ -85,8 +86,7 @@ func (w *World) functions() {
 		{"observe-endpoint", func(a *app.App) function { return taskOf(edge.ObserveEndpoint(a)) }},
 		{"drain-endpoint", func(a *app.App) function { return taskOf(edge.DrainEndpoint(a)) }},
 		{"run-effects", func(a *app.App) function {
-			f := edge.RunEffects(a, w.decode)
-			return function{wire: lambda.NewHandler(f), stream: f}
+			return function{wire: lambda.NewHandler(edge.RunEffects(a, w.decode)), stream: a.RunEffects}
 		}},
 	} {
 		a := *base
@@ -172,16 +172,29 @@ func (w *World) receive(name string, batch events.SQSEvent) bool {
 }
 
 // handed hands run-effects a batch of the stream.
-func (w *World) handed(batch events.DynamoDBEvent) error {
+func (w *World) handed(batch []*app.Entry) error {
 	const name = "run-effects"
-	if w.onWire() {
-		payload, err := json.Marshal(batch)
-		if err != nil {
-			panic(err) // strings
+	if !w.onWire() {
+		entries := make([]app.Entry, len(batch))
+		for i, e := range batch {
+			entries[i] = *e
 		}
-		_, err = w.invoke(name, payload, func(ctx context.Context, f function) ([]byte, error) { return f.wire.Invoke(ctx, payload) })
+		_, err := w.invoke(name, nil, func(ctx context.Context, f function) ([]byte, error) {
+			f.stream(ctx, entries...)
+			return nil, nil
+		})
 		return err
 	}
-	_, err := w.invoke(name, nil, func(ctx context.Context, f function) ([]byte, error) { return nil, f.stream(ctx, batch) })
+	records := events.DynamoDBEvent{Records: make([]events.DynamoDBEventRecord, len(batch))}
+	for i, e := range batch {
+		id := e.SessionID + "/" + strconv.FormatInt(e.Version, 10)
+		w.batches[id] = e
+		records.Records[i] = events.DynamoDBEventRecord{EventID: id, EventName: "INSERT"}
+	}
+	payload, err := json.Marshal(records)
+	if err != nil {
+		panic(err) // strings
+	}
+	_, err = w.invoke(name, payload, func(ctx context.Context, f function) ([]byte, error) { return f.wire.Invoke(ctx, payload) })
 	return err
 }

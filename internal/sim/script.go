@@ -74,6 +74,26 @@ func (w *World) engineOf(endpoint string) *Engine {
 	return w.Engines[i]
 }
 
+// start is the input of an execution of run, as a caller writes it.
+type start struct {
+	Application        workload.Application `json:"application,omitempty"`
+	Domain             string               `json:"domain,omitempty"`
+	Endpoint           string               `json:"endpoint"`
+	Engine             workload.Engine      `json:"engine"`
+	InteractiveSession *interactive         `json:"interactiveSession,omitempty"`
+	MaxRuntimeSeconds  int                  `json:"maxRuntimeSeconds,omitempty"`
+	Spec               struct {
+		Plan int `json:"plan"`
+	} `json:"spec"`
+	User string `json:"user"`
+}
+
+type interactive struct {
+	ExpiresAt time.Time `json:"expiresAt,omitzero"`
+	ID        string    `json:"id"`
+	Source    string    `json:"source"`
+}
+
 func (w *World) begin(p *Plan) {
 	if p.Behind {
 		if w.engineOf(p.Endpoint).gone {
@@ -96,23 +116,14 @@ func (w *World) begin(p *Plan) {
 		}
 		return
 	}
-	in := map[string]any{"user": p.User.ID, "engine": p.Engine, "endpoint": p.Endpoint, "spec": map[string]any{"plan": p.N}}
+	in := start{User: p.User.ID, Engine: p.Engine, Endpoint: p.Endpoint, Domain: p.Domain, MaxRuntimeSeconds: int(p.MaxRuntime / time.Second)}
+	in.Spec.Plan = p.N
 	if p.Engine == workload.Livy {
-		in["application"] = workload.Spark
-	}
-	if p.Domain != "" {
-		in["domain"] = p.Domain
-	}
-	if p.MaxRuntime > 0 {
-		in["maxRuntimeSeconds"] = int(p.MaxRuntime / time.Second)
+		in.Application = workload.Spark
 	}
 	if !p.User.Out && p.N%5 != 0 {
 		p.Interactive = session.InteractiveSession{ID: p.User.Portal, Source: portalSource, ExpiresAt: p.User.Expires}
-		i := map[string]any{"id": p.User.Portal, "source": portalSource}
-		if !p.User.Expires.IsZero() {
-			i["expiresAt"] = p.User.Expires.Format(time.RFC3339Nano)
-		}
-		in["interactiveSession"] = i
+		in.InteractiveSession = &interactive{ID: p.User.Portal, Source: portalSource, ExpiresAt: p.User.Expires}
 	}
 	body, err := json.Marshal(in)
 	if err == nil {

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -354,14 +353,8 @@ func (w *World) streamed(e app.Entry) {
 }
 
 func (w *World) hand(batch []*app.Entry) {
-	records := events.DynamoDBEvent{Records: make([]events.DynamoDBEventRecord, len(batch))}
-	for i, entry := range batch {
-		id := entry.SessionID + "/" + strconv.FormatInt(entry.Version, 10)
-		w.batches[id] = entry
-		records.Records[i] = events.DynamoDBEventRecord{EventID: id, EventName: "INSERT"}
-	}
 	for range streamTries {
-		if w.handed(records) == nil {
+		if w.handed(batch) == nil {
 			return
 		}
 		if w.rand.Float64() < w.Faults.Drop || w.sleep(time.Second) != nil {
