@@ -16,12 +16,12 @@ func (e Entry) Seal() (string, error) {
 	e.Hash, e.Done = "", false
 	w, _ := sealing.Get().(*content)
 	defer sealing.Put(w)
-	w.b, w.err = w.b[:0], nil
+	w.b, w.err = proof.Begin(w.b[:0], e.Previous), nil
 	w.entry(&e)
 	if w.err != nil {
 		return "", w.err
 	}
-	return proof.LinkJSON(e.Previous, w.b), nil
+	return proof.LinkBegun(w.b), nil
 }
 
 var sealing = sync.Pool{New: func() any { return &content{} }}
@@ -33,6 +33,17 @@ var sealing = sync.Pool{New: func() any { return &content{} }}
 type content struct {
 	b   []byte
 	err error
+	// The newest moments, as they were written, and where the next one is kept: one entry has
+	// most of them several times, and a session's entries have its deadline.
+	stamps [4]stamped
+	next   int
+}
+
+// stamped is a moment and its JSON, of n bytes; n 0: none.
+type stamped struct {
+	at   time.Time
+	n    int
+	json [len(time.RFC3339Nano) + len(`""`)]byte
 }
 
 func (w *content) raw(s string) { w.b = append(w.b, s...) }
@@ -40,6 +51,10 @@ func (w *content) raw(s string) { w.b = append(w.b, s...) }
 // text is a name and its string.
 func text[T ~string](w *content, name string, s T) {
 	w.raw(name)
+	if s == "" { // most are
+		w.raw(`""`)
+		return
+	}
 	for i := range len(s) {
 		if odd[s[i]] {
 			w.any("", string(s))
@@ -66,11 +81,22 @@ func (w *content) moment(name string, t time.Time) {
 		w.raw(`"0001-01-01T00:00:00Z"`)
 		return
 	}
+	for i := range w.stamps {
+		if known := &w.stamps[i]; known.n > 0 && known.at == t {
+			w.raw(name)
+			w.b = append(w.b, known.json[:known.n]...)
+			return
+		}
+	}
 	if t.Year() >= 0 && t.Year() <= 9999 {
 		n := len(w.b)
 		w.raw(name)
+		from := len(w.b)
 		if w.b = t.AppendFormat(append(w.b, '"'), time.RFC3339Nano); w.b[len(w.b)-1] == 'Z' {
 			w.b = append(w.b, '"')
+			known := &w.stamps[w.next]
+			known.at, known.n = t, copy(known.json[:], w.b[from:])
+			w.next = (w.next + 1) % len(w.stamps)
 			return
 		}
 		w.b = w.b[:n]

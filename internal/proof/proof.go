@@ -75,16 +75,21 @@ func Link(previous string, content any) (string, error) {
 	return hashOver(previous, body), nil
 }
 
-// LinkJSON is Link for content that is canonical JSON already.
-func LinkJSON(previous string, content []byte) string { return hashOver(previous, content) }
+// Begin appends what stands before an entry's content in what is hashed. LinkBegun is
+// Link for content that was appended to that as canonical JSON.
+func Begin(to []byte, previous string) []byte { return append(append(to, previous...), '\n') }
 
-func hashOver(previous string, content []byte) string {
-	var room [2048]byte // an entry, mostly: it is hashed in one piece, without a copy that must be collected
-	body := append(append(append(room[:0], previous...), '\n'), content...)
+// LinkBegun is the hash of what Begin began.
+func LinkBegun(body []byte) string {
 	sum := sha256.Sum256(body)
 	var text [2 * sha256.Size]byte
 	hex.Encode(text[:], sum[:])
 	return string(text[:])
+}
+
+func hashOver(previous string, content []byte) string {
+	var room [2048]byte // an entry, mostly: it is hashed in one piece, without a copy that must be collected
+	return LinkBegun(append(Begin(room[:0], previous), content...))
 }
 
 // Head names one version of a session. Its hash stands for every version up to
