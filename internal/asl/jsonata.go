@@ -297,6 +297,18 @@ func evaluate(expr *jsonata.Expr, variables map[string]any) (v any, err error) {
 	return plainJSON(v)
 }
 
+// into evaluates the fields of an object into a map.
+func (t *template) into(out, variables map[string]any) error {
+	for _, f := range t.fields {
+		v, err := f.fill(variables)
+		if err != nil {
+			return err
+		}
+		out[f.name] = v
+	}
+	return nil
+}
+
 // fill evaluates a template; a failure is a States.QueryEvaluationError.
 func (t *template) fill(variables map[string]any) (any, error) {
 	switch {
@@ -313,14 +325,7 @@ func (t *template) fill(variables map[string]any) (any, error) {
 		return v, nil
 	case t.fields != nil:
 		out := make(map[string]any, len(t.fields))
-		for _, f := range t.fields {
-			v, err := f.fill(variables)
-			if err != nil {
-				return nil, err
-			}
-			out[f.name] = v
-		}
-		return out, nil
+		return out, t.into(out, variables)
 	case t.items != nil:
 		out := make([]any, len(t.items))
 		for i, f := range t.items {

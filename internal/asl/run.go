@@ -25,6 +25,8 @@ type run struct {
 	e    *Execution
 	vars map[string]any
 	st   map[string]any // $states, among the variables; nobody keeps it, for it alone is no value
+	// What the last Assign gave: all of it, before any of it is a variable.
+	assigned map[string]any
 	// What $states.context.Execution and .StateMachine are, all the time.
 	execution, machine map[string]any
 	deadline           time.Time
@@ -38,7 +40,7 @@ type run struct {
 
 func (r *Runner) run(e *Execution, input any) {
 	x := &run{r: r, e: e, vars: map[string]any{}, jitter: r.jitter(e)}
-	x.st = map[string]any{}
+	x.st, x.assigned = map[string]any{}, map[string]any{}
 	x.vars["states"] = x.st // no variable of a machine can have that name
 	x.execution = map[string]any{"Id": e.arn, "Name": e.name, "StartTime": stamp(e.started), "Input": input}
 	x.machine = map[string]any{"Id": e.machineARN, "Name": e.machineARN[strings.LastIndex(e.machineARN, ":")+1:]}
@@ -144,10 +146,15 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z
 // fill evaluates a template with $states and the variables.
 func (x *run) fill(t *template) (any, error) {
 	v, err := t.fill(x.vars)
+	return v, x.evaluated(err)
+}
+
+// evaluated is the error of an evaluation, as the execution records it.
+func (x *run) evaluated(err error) error {
 	if te, ok := errors.AsType[*TaskError](err); ok {
-		return nil, x.unusable(te.Cause)
+		return x.unusable(te.Cause)
 	}
-	return v, err
+	return err
 }
 
 // unusable is the error of an expression that gave nothing usable.
@@ -192,12 +199,12 @@ func (x *run) leave(def data, output, assign *template) (data, error) {
 func (x *run) unwritten(v any) bool { return x.e.bare && room(v, DataLimit) >= 0 }
 
 func (x *run) assign(t *template) error {
-	v, err := x.fill(t)
-	if err != nil {
+	clear(x.assigned)
+	if err := x.evaluated(t.into(x.assigned, x.vars)); err != nil {
 		return err
 	}
-	if !x.unwritten(v) {
-		raw, err := encode(v)
+	if !x.unwritten(x.assigned) {
+		raw, err := encode(x.assigned)
 		if err != nil {
 			return x.unusable(err.Error())
 		}
@@ -205,9 +212,7 @@ func (x *run) assign(t *template) error {
 			return dataLimit(fmt.Sprintf("What the state '%s' assigns", x.state.name), len(raw))
 		}
 	}
-	if fields, ok := v.(map[string]any); ok {
-		maps.Copy(x.vars, fields)
-	}
+	maps.Copy(x.vars, x.assigned)
 	return nil
 }
 
