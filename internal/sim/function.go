@@ -178,11 +178,11 @@ func (w *World) receive(name string, batch events.SQSEvent) bool {
 func (w *World) handed(batch []*app.Entry) error {
 	const name = "run-effects"
 	if !w.onWire() {
-		entries := make([]app.Entry, len(batch))
-		for i, e := range batch {
-			entries[i] = *e
-		}
 		_, err := w.invoke(name, nil, func(ctx context.Context, f function) ([]byte, error) {
+			entries := room.Entries(ctx, len(batch))
+			for i, e := range batch {
+				entries[i] = *e
+			}
 			f.stream(ctx, entries...)
 			return nil, nil
 		})

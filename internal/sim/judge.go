@@ -18,7 +18,7 @@ func sessionOf(execution string) string { return app.SessionOfExecution(executio
 
 // runOf is the run that a session has in truth: the one it names, or the one
 // that carries its stamp.
-func (w *World) runOf(s session.Session) *Run {
+func (w *World) runOf(s *session.Session) *Run {
 	for _, e := range w.Engines {
 		if e.Endpoint != s.Run.Endpoint {
 			continue
@@ -83,7 +83,7 @@ func (w *World) untold(c *Cause) bool {
 
 // overdue says whether an active session has to end, or its run is over.
 func (w *World) overdue(r *record) bool {
-	run := w.runOf(r.now)
+	run := w.runOf(&r.now)
 	if run != nil && !run.alive(w.Clock.Now()) || run == nil && r.now.Run.ID == "" && w.neverStarts(r.now) {
 		return true
 	}
@@ -104,7 +104,8 @@ func (w *World) neverStarts(s session.Session) bool {
 // holder is the session that has a run and has not ended.
 func (w *World) holder(run *Run) *record {
 	for _, r := range w.records {
-		if r.now.Status != session.Ended && w.runOf(r.now) == run {
+		// Only one of its endpoint can be its, and a listing asks this of each run.
+		if r.now.Status != session.Ended && r.now.Run.Endpoint == run.Endpoint && w.runOf(&r.now) == run {
 			return r
 		}
 	}
@@ -117,7 +118,7 @@ func (w *World) judge() {
 	live := map[*Run]int{}
 	for _, id := range slices.Sorted(maps.Keys(w.records)) {
 		r := w.records[id]
-		run := w.runOf(r.now)
+		run := w.runOf(&r.now)
 		claims := w.claims(r, run)
 		w.judgeRecord(r, run)
 		w.judgeEnd(r, run, claims)
@@ -242,7 +243,7 @@ func (w *World) judgeRead(s session.Session, run *Run) {
 // proved its mode (S1.13).
 func (w *World) provedAtBirth(r *record) bool {
 	return r.modes[0] == session.Background && slices.ContainsFunc(w.Causes, func(c *Cause) bool {
-		return c.Kind == session.RevokeBackground && w.concerns(c, r.now, w.runOf(r.now))
+		return c.Kind == session.RevokeBackground && w.concerns(c, r.now, w.runOf(&r.now))
 	})
 }
 

@@ -234,7 +234,7 @@ func (w *World) moves(c *Cause, r *record) (may, does bool) {
 	}
 	after := c.At.Sub(s.OpenedAt)
 	may = off && after >= -w.blur() && slices.Contains(append(r.modes, modeOf(s)), session.Background)
-	token := slices.ContainsFunc(w.Causes, func(o *Cause) bool { return o.Kind == session.BackgroundTokenIssued && w.concerns(o, s, w.runOf(s)) })
+	token := slices.ContainsFunc(w.Causes, func(o *Cause) bool { return o.Kind == session.BackgroundTokenIssued && w.concerns(o, s, w.runOf(&s)) })
 	return may, may && all && after > w.blur() && !token && r.modes[0] == session.Background && r.born.Before(c.Known)
 }
 
