@@ -246,6 +246,20 @@ func pages(read func(cursor string) (Page, error), each func(session.Session)) e
 	}
 }
 
+// whole is an index read to its end as one list: of one page, mostly, which it takes.
+func whole(read func(cursor string) (Page, error)) (all []session.Session, err error) {
+	for cursor := ""; ; {
+		page, err := read(cursor)
+		if err != nil {
+			return nil, err
+		}
+		if all = join(all, page.Sessions); page.Next == "" {
+			return all, nil
+		}
+		cursor = page.Next
+	}
+}
+
 // applyAll applies an event to many sessions, each even if another fails.
 func (a *App) applyAll(ctx context.Context, ids []string, e session.Event) error {
 	errs := make([]error, len(ids))

@@ -143,8 +143,7 @@ func (a *App) concerned(ctx context.Context, about string) ([]session.Session, e
 		}
 		return a.alive(ctx, recordIn(u).Sessions)
 	}
-	err := pages(func(c string) (Page, error) { return a.Store.OfUser(ctx, about, c) }, keep)
-	return all, err
+	return whole(func(c string) (Page, error) { return a.Store.OfUser(ctx, about, c) })
 }
 
 // heldBack has the user of a session that was born ENDING asked about: what the
