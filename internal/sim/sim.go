@@ -32,9 +32,9 @@
 // ports. Nearly all is production code: a fifth of the time are the sweeps (of which a
 // third are the audits of chains), a ninth the drains, a tenth the watches, a seventh
 // Apply in all of them; a tenth are the machines' interpreter, an eighth JSON, a
-// thirteenth the checks. A fifth of all is allocating (35,000 times a schedule, 8 MB, of
-// which three tenths are the pages of sessions that drains, watches and sweeps read), and
-// no place stands out any more. Collecting garbage seldom (GOGC=800) is worth a fifth;
+// thirteenth the checks. A fifth of all is allocating (32,000 times a schedule, 5 MB; pages
+// of sessions and of history are read into room that is used again, room.go), and no place
+// stands out any more. Collecting garbage seldom (GOGC=800) is worth a fifth;
 // more seldom than that, a binary compiled with its own profile, and stacks that are
 // never made smaller were measured, and are worth nothing; an audit that reads the
 // history of a session once that both its anchors name is worth a hundredth.
