@@ -14,7 +14,7 @@ import (
 	"nightshift/internal/inbound"
 )
 
-// function is one of ours. One schedule in wireEach calls it as Lambda's library
+// function is one of ours. Each schedule in wireEach calls it as Lambda's library
 // does, with all of its JSON; the others give it its input as it is, which is the
 // same history for half as much.
 type function struct {
@@ -24,11 +24,8 @@ type function struct {
 	stream func(context.Context, ...app.Entry)
 }
 
-// wireEach is of how many schedules one goes over Lambda's own handlers, besides each
-// that is traced. What they do with JSON is the same in every schedule, and is what the
-// functions' own tests and the local system do with each event; it makes a schedule cost
-// half as much again.
-const wireEach = 64
+// wireEach is of how many schedules one goes over Lambda's own handlers.
+const wireEach = 16
 
 func (w *World) onWire() bool { return w.tracing || w.Options.Seed%wireEach == 0 }
 

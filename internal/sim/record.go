@@ -145,7 +145,7 @@ func (w *World) asks(e *app.Entry) {
 // explainEach is of how many schedules one has every write decided a second time,
 // from its history entry alone, and every entry's seal computed anew; in the others
 // the seals of openings, stops and ends are. It costs a tenth of a schedule.
-const explainEach = 8
+const explainEach = 4
 
 func (r *record) note(next *session.Session, now time.Time) {
 	before := &r.now

@@ -10,7 +10,7 @@
 //
 // # What is real and what is a model
 //
-// Real: core, app, edge (in one of 64 schedules behind the Lambda library's handlers
+// Real: core, app, edge (in one of 16 schedules behind the Lambda library's handlers
 // and its JSON), inbound, workflow, the three state machines, config's rules,
 // memstore with late indexes.
 // Models: engines (engine.go), directory, portal and CloudTrail's history
