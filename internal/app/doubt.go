@@ -196,14 +196,16 @@ func (seen sight) survived(since time.Time) bool {
 
 // known is when a missing session was there, at the latest: at the last listing, or, where
 // it may have been too young for that, when it was asked for. One whose start nobody saw
-// may never have been.
+// may be of the first try, or never have been.
 func known(s *session.Session, last time.Time) time.Time {
 	at := askedAt(s)
 	atWork := !s.RunningSince.IsZero() && s.RunningSince.Sub(last) < sameLook
 	switch {
 	case !s.Missed.Since.IsZero():
 		return s.Missed.Known
-	case s.Run.ID == "" || !atWork && !at.Before(last.Add(-cadence.MinimumAge)):
+	case s.Run.ID == "":
+		return s.RecordedAt
+	case !atWork && !at.Before(last.Add(-cadence.MinimumAge)):
 		return at
 	}
 	return last
@@ -229,9 +231,9 @@ func (seen sight) doubtful(last, silent, now time.Time) (all, young []*session.S
 		case s.Run.ID == "" && s.StartAskedAt.IsZero(), s.Status == session.Ending && !s.End.Asked.IsZero(), seen.survived(known):
 		case s.Origin == session.Started && s.RunningSince.IsZero() && s.Missed.Since.IsZero() && now.Sub(at) < cadence.MinimumAge:
 			young = append(young, s)
-		case s.Run.ID == "" && seen.survived(latestOf(known, silent)): // nothing tells of a restart but silence
 		case !s.Missed.Since.IsZero():
 			all, told = append(all, s), latestOf(told, s.Missed.Since)
+		case s.Run.ID == "" && seen.survived(latestOf(known, silent)): // nothing tells of a restart but silence
 		case !silent.IsZero(), s.Run.ID != "" && !idle && !unsure:
 			all, told = append(all, s), now
 		default:

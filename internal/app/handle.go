@@ -283,8 +283,9 @@ func (a *App) checkAccess(ctx context.Context, m AccessCheck) error {
 	return a.Store.SetMark(ctx, mark, m.At)
 }
 
-// patiently asks again what is throttled, twice at most: its queue brings an event again
-// only after a minute and a half, and of a stop's 15 minutes four such are a lot (S2.1).
+// patiently asks again what is throttled, twice at most: a queue brings an event again
+// only after a minute and a half, a sweep comes after one, and of a stop's 15 minutes
+// some such are a lot (S2.1).
 func (a *App) patiently(ctx context.Context, ask func() error) error {
 	err := ask()
 	for wait := time.Second; fault.Is(err, fault.Throttled) && wait <= 2*time.Second && a.Pause != nil && !a.late(ctx); wait *= 2 {

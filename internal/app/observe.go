@@ -356,7 +356,9 @@ func (a *App) absent(ctx context.Context, engine Engine, s session.Session) (wor
 	if err != nil {
 		return "", err
 	}
-	if o.State == workload.Gone && now.Sub(latestOf(s.RecordedAt, s.StartAskedAt)) < cadence.MinimumAge {
+	// Runs of servers that forget are adopted from listings alone: they were there.
+	listed := s.Origin != session.Started && a.settings(s.Run.Endpoint).Forgets > 0
+	if o.State == workload.Gone && !listed && now.Sub(askedAt(&s)) < cadence.MinimumAge {
 		return o.State, nil
 	}
 	if o.At.IsZero() {

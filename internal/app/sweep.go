@@ -150,11 +150,17 @@ func (a *App) sweepEndpoint(ctx context.Context, e Endpoint, seen *census) error
 	// A watch that is lost is not waited for: a run that nobody registered would be
 	// found ten minutes late (S3.5a).
 	if now.Sub(e.LastListed) >= a.settings(e.ID).Settled && (len(sessions) == 0 || !now.Before(e.Watch.Until)) {
-		_, _, err := a.look(ctx, e)
-		errs = append(errs, err)
+		errs = append(errs, a.patiently(by(ctx, seen.began.Add(looksAgainUntil)), func() error {
+			_, _, err := a.look(ctx, e)
+			return err
+		}))
 	}
 	return errors.Join(errs...)
 }
+
+// looksAgainUntil is how long after a sweep began it looks again at endpoints whose
+// looks were throttled: the rest of its minute is for who is to be asked about.
+const looksAgainUntil = 15 * time.Second
 
 // tend starts the watch and the drain of an endpoint again where they died. The
 // sessions are its live ones.

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -538,6 +539,28 @@ func TestS3_5EndpointWithoutLiveRunsIsListedEach300Seconds(t *testing.T) {
 	}
 	if young < 9 || young > 12 || settled < 8 {
 		t.Errorf("S4.2: listed %d times at 60 s and %d times at 300 s", young, settled)
+	}
+}
+
+// S3.5a: a sweep that is throttled looks again, within its first seconds.
+func TestS3_5aAThrottledSweepLooksAgain(t *testing.T) {
+	w := newWorld(t)
+	w.app.Endpoints = []string{sagemaker}
+	w.pass(time.Hour)
+	behind := w.born(training, "training-job/behind", "ana")
+	listed, pauses := 0, 0
+	w.app.Pause = func(context.Context, time.Duration) error { pauses++; return nil }
+	w.engine.onList = func(string) error {
+		if listed++; listed < 3 {
+			return fault.New("list", fault.Throttled, errDown)
+		}
+		return nil
+	}
+	for listed == 0 {
+		w.pass(time.Second)
+	}
+	if pauses != 2 || w.only(behind.o.Run.Ref()).User != "ana" {
+		t.Errorf("listed %d times, %d pauses", listed, pauses)
 	}
 }
 

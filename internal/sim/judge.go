@@ -233,8 +233,13 @@ func (w *World) judgeRead(s session.Session, run *Run) {
 	if off := s.OpenedAt.Sub(run.Created).Abs(); s.Origin == session.Adopted && off > w.blur() {
 		wrong("the creation of an adopted run", s.OpenedAt, run.Created)
 	}
-	now := w.Clock.Now()
-	if s.Status == session.Active && run.alive(now) && now.Sub(run.Runs) > LateAfter && now.Sub(s.RecordedAt) > LateAfter && s.RunningSince.Sub(run.Runs).Abs() > w.blur() {
+	now, since := w.Clock.Now(), later(run.Runs, s.RecordedAt)
+	for _, o := range w.Faults.Outages {
+		if o.Endpoint == run.Endpoint {
+			since = later(since, o.Until)
+		}
+	}
+	if s.Status == session.Active && run.alive(now) && now.Sub(since) > LateAfter && s.RunningSince.Sub(run.Runs).Abs() > w.blur() {
 		wrong("since when the run runs", s.RunningSince, run.Runs)
 	}
 }

@@ -52,4 +52,9 @@ var Regressions = []Regression{
 	{129651, "late: whether access was removed was throttled, and asked again only when its queue brought the event again, each 90 seconds (S2.1)"},
 	{114772, "late, by the oracle: a run's owner ended it before the next listing, where nothing shows that its server was not restarted (decisions/0014)"},
 	{135582, "illegal: a server was restarted while its listings were throttled, which was taken for a sign of life (S2.1)"},
+	{16321, "illegal: a start was tried again after a restart, and the newest try was taken for the first: what began between them was held to survive it (S2.1, S2.4)"},
+	{39226, "late: looks of an endpoint without sessions were throttled, one a minute, for eleven minutes: a run whose user was deleted was adopted too late (S3.5a)"},
+	{51873, "late: an adopted run was held to be too young to be missing, although a listing had shown it (S2.1)"},
+	{61277, "illegal, by the oracle: an outage kept everybody from seeing that a run runs"},
+	{174453, "illegal, by the oracle: a replay failed on a token, and the next was not waited for (S1.13)"},
 }
