@@ -293,12 +293,13 @@ func (e *Engine) tell(r *Run, at time.Time) {
 }
 
 // List shows what is visible; a page may be missing.
-func (e *Engine) List(_ context.Context, endpoint string) (workload.Listing, error) {
+func (e *Engine) List(ctx context.Context, endpoint string) (workload.Listing, error) {
 	if err := e.reach("list"); err != nil {
 		return workload.Listing{}, err
 	}
 	now := e.w.Clock.Now()
-	l := workload.Listing{Complete: true, Runs: make([]workload.Observation, 0, len(e.Runs))}
+	room := runRooms.lend(ctx, func(l *lent) *[]*[]workload.Observation { return &l.runs }, len(e.Runs))
+	l := workload.Listing{Complete: true, Runs: room[:0]}
 	for _, r := range e.Runs {
 		if e.shows(r, now) {
 			l.Runs = append(l.Runs, r.observe(now))

@@ -160,7 +160,7 @@ func (w *World) judge() {
 // proofEach is of how many schedules one has its evidence exported and verified;
 // in the others each entry's seal and link are (committed). It costs a third of a
 // schedule.
-const proofEach = 8
+const proofEach = 16
 
 // judgeProof exports the evidence as `nightshift prove` does and verifies it.
 func (w *World) judgeProof() {

@@ -7,6 +7,7 @@ import (
 	"nightshift/internal/app"
 	"nightshift/internal/memstore"
 	"nightshift/internal/session"
+	"nightshift/internal/workload"
 )
 
 // What a function has read it forgets when it has answered, as in Lambda nothing of it
@@ -18,6 +19,7 @@ import (
 type lent struct {
 	sessions []*[]session.Session
 	entries  []*[]app.Entry
+	runs     []*[]workload.Observation
 }
 
 // roomOf is how many things a piece of room has; longer pages are made.
@@ -29,6 +31,7 @@ type rooms[T any] struct{ sync.Pool }
 var (
 	sessionRooms rooms[session.Session]
 	entryRooms   rooms[app.Entry]
+	runRooms     rooms[workload.Observation]
 )
 
 // lend gives room for n things to the invocation that a context is of, among what it
@@ -59,6 +62,7 @@ func (r *rooms[T]) take(had []*[]T) {
 func (l *lent) back() {
 	sessionRooms.take(l.sessions)
 	entryRooms.take(l.entries)
+	runRooms.take(l.runs)
 	*l = lent{}
 }
 
