@@ -3,7 +3,6 @@ package session
 import (
 	"cmp"
 	"slices"
-	"sync"
 	"time"
 
 	"nightshift/internal/workload"
@@ -13,15 +12,10 @@ import (
 // answer. p is the policy of now, which only S1.8 and an extension ask; everything else
 // was frozen at the opening. It never fails: inbound refuses malformed events.
 func Decide(s Session, e Event, p Policy, now time.Time) Decision {
-	st, _ := steps.Get().(*step)
-	defer steps.Put(st)
-	*st = step{s: s, e: e, p: p, now: now, effects: st.effects[:0]}
+	st := &step{s: s, e: e, p: p, now: now}
 	st.run()
 	return st.decision(&s)
 }
-
-// steps are steps that are over: nothing of one is in its decision.
-var steps = sync.Pool{New: func() any { return &step{} }}
 
 // step is one application of an event.
 type step struct {
