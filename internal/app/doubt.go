@@ -97,22 +97,23 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 }
 
 // missed notes since when sessions are missing that their server may have forgotten, and
-// answers the ids of those that may live on.
+// answers the ids of those that may live on. A server forgets all it has at once: one
+// after the other their notes would take longer than a function has.
 func (a *App) missed(ctx context.Context, doubtful []*session.Session, last, now time.Time, forgets time.Duration) (open map[string]bool, err error) {
 	open = make(map[string]bool, len(doubtful))
-	for _, s := range doubtful {
+	errs, notes := make([]error, len(doubtful)), []func(context.Context){}
+	for i, s := range doubtful {
 		if since := s.Missed.Since; !since.IsZero() && now.Sub(since) >= forgets {
 			continue
 		}
 		open[s.ID] = true
 		if s.Missed.Since.IsZero() {
-			_, err = a.Apply(ctx, s.ID, session.Event{Kind: session.RunMissed, At: now, Since: known(s, last), By: "nightshift", Evidence: "a complete list lacks it, and its server may have been restarted"})
-			if err != nil {
-				return open, err
-			}
+			e := session.Event{Kind: session.RunMissed, At: now, Since: known(s, last), By: "nightshift", Evidence: "a complete list lacks it, and its server may have been restarted"}
+			notes = append(notes, func(ctx context.Context) { _, errs[i] = a.Apply(ctx, s.ID, e) })
 		}
 	}
-	return open, nil
+	a.Parallel(ctx, fanOutParallel, notes)
+	return open, errors.Join(errs...)
 }
 
 // renamed gives runs that got a lasting id since a live session took them the one

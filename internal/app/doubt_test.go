@@ -1,10 +1,13 @@
 package app_test
 
 import (
+	"context"
+	"strconv"
 	"testing"
 	"time"
 
 	"nightshift/internal/app"
+	"nightshift/internal/cadence"
 	"nightshift/internal/fault"
 	"nightshift/internal/session"
 	"nightshift/internal/workload"
@@ -270,6 +273,39 @@ func TestS2_1ALookThatFailsMidway(t *testing.T) {
 	}
 	if noted != 4 {
 		t.Errorf("%d notes that three are missing, one of which failed", noted)
+	}
+}
+
+// TestS2_1AllOfAServerAreNotedInTime: what a server forgot, however much, is noted within
+// the time of one function: those noted later would be called ended later.
+func TestS2_1AllOfAServerAreNotedInTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	forgotten := map[workload.Ref]bool{}
+	for i := range 64 {
+		forgotten[w.start("user-"+strconv.Itoa(i), notebook).Run.Ref()] = true
+	}
+	w.pass(20 * time.Minute)
+	w.engine.forget = forgotten
+	var notes, most int
+	w.app.Store = &hooked{Store: w.store, commit: func(c app.Commit) error {
+		if c.Entry.Event.Kind == session.RunMissed {
+			notes++
+		}
+		return nil
+	}}
+	one := w.app.Parallel
+	w.app.Parallel = func(ctx context.Context, n int, tasks []func(context.Context)) {
+		before := notes
+		one(ctx, n, tasks)
+		if notes > before {
+			most = max(most, (notes-before+n-1)/n)
+		}
+	}
+	w.pass(6 * time.Minute)
+	const each = time.Second // what a note may take
+	if took := time.Duration(most) * each; notes != len(forgotten) || most == 0 || took > cadence.TaskTimeout/2 {
+		t.Errorf("S2.1 %d of %d were noted, in %s", notes, len(forgotten), took)
 	}
 }
 
