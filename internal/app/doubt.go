@@ -13,8 +13,8 @@ import (
 // Names of marks, each of an endpoint.
 const (
 	markDown = "silent/"   // when a listing first failed
-	markUp   = "answered/" // when the next one was complete
-	// When a listing was complete that was none of a look (LastListed), but a drain's:
+	markUp   = "answered/" // when the next complete one was asked for
+	// When a listing was asked for and complete that was none of a look (LastListed), but a drain's:
 	// what is there since shows that the server was not restarted since.
 	markShown = "shown/"
 )
@@ -50,7 +50,7 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 		l, err := engine.List(ctx, endpoint)
 		return listed{Listing: l}, err
 	}
-	l, err := listed{}, error(nil)
+	l, asked, err := listed{}, a.Now(), error(nil)
 	if l.Listing, err = engine.List(ctx, endpoint); err != nil {
 		since, unread := a.silent(ctx, endpoint)
 		if unread == nil && since.IsZero() {
@@ -88,10 +88,10 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 		return l, err
 	}
 	if !silent.IsZero() { // not before what is missing is noted: it would be told no more
-		err = a.Store.SetMark(ctx, markUp+endpoint, now)
+		err = a.Store.SetMark(ctx, markUp+endpoint, asked) // since then another caller may have had no answer
 	}
-	if err == nil && now.Sub(last) >= shownEach {
-		err = a.Store.SetMark(ctx, markShown+endpoint, now)
+	if err == nil && asked.Sub(last) >= shownEach {
+		err = a.Store.SetMark(ctx, markShown+endpoint, asked)
 	}
 	return l, err
 }

@@ -309,6 +309,35 @@ func TestS2_1AllOfAServerAreNotedInTime(t *testing.T) {
 	}
 }
 
+// TestS2_1SilentSinceTheListing: a server that failed to answer another caller while
+// a listing was on its way is silent since: that listing is of before.
+func TestS2_1SilentSinceTheListing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.start("ana", notebook)
+	w.pass(20 * time.Minute)
+	w.engine.onList = func(endpoint string) error {
+		w.engine.onList = nil
+		w.now = w.now.Add(time.Second)
+		err := w.store.SetMark(t.Context(), "silent/"+endpoint, w.now)
+		w.now = w.now.Add(time.Second)
+		w.after(time.Second, func() {
+			if _, err := w.app.Apply(t.Context(), s.ID, session.Event{Kind: session.IdleSince, At: w.now, Since: w.now}); err != nil {
+				t.Error(err)
+			}
+			w.engine.forget = map[workload.Ref]bool{s.Run.Ref(): true}
+		})
+		return err
+	}
+	w.pass(8 * time.Minute)
+	if w.engine.onList != nil {
+		t.Fatal("nothing was listed")
+	}
+	w.must(s.ID, session.Active, "")
+	w.pass(10 * time.Minute)
+	w.must(s.ID, session.Ended, session.CauseLost)
+}
+
 // TestS2_1AStaleIndexHidesThatARunIsMissing: the ten minutes go on where an index does not
 // have it yet that they began.
 func TestS2_1AStaleIndexHidesThatARunIsMissing(t *testing.T) {
