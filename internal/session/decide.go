@@ -390,7 +390,7 @@ func (st *step) observed() {
 		st.s = st.s.withDeadline(st.now)
 	}
 	if !st.e.State.Over() {
-		st.s.Missed = Missed{}
+		st.there()
 	}
 	switch st.e.State {
 	case workload.Running, workload.Idle:
@@ -490,7 +490,8 @@ func (st *step) runStarted() {
 		st.ignored = "the run is known already"
 		return
 	}
-	st.s.Run.ID, st.s.Missed = st.e.Run.ID, Missed{}
+	st.s.Run.ID = st.e.Run.ID
+	st.there()
 	st.placed()
 	st.billed()
 	if st.s.Status == Ending {
@@ -508,6 +509,14 @@ func (st *step) runMissed() {
 		return
 	}
 	st.s.Missed = Missed{Since: st.e.At, Known: st.e.Since}
+}
+
+// there: the run was seen, and so is not missing; a sighting of before the first list
+// that lacks it, which is written down late, does not say so.
+func (st *step) there() {
+	if !st.e.At.Before(st.s.Missed.Since) {
+		st.s.Missed = Missed{}
+	}
 }
 
 // startDisproved: there is no run and there will be none.

@@ -173,6 +173,7 @@ func TestWhatIsNotedStays(t *testing.T) {
 		{"S2.1 since when it is missing, and when it was there", openAs(t, nil), Event{Kind: RunMissed, At: after(2 * time.Minute), Since: after(time.Minute)}, Event{Kind: RunMissed, At: after(4 * time.Minute), Since: after(3 * time.Minute)},
 			missed, after(2*time.Minute).String() + after(time.Minute).String()},
 		{"S2.1 until a list has it", openAs(t, nil), Event{Kind: RunMissed, At: after(2 * time.Minute)}, seen(workload.Pending, after(3*time.Minute)), missed, missed(Session{})},
+		{"S2.1 or had it before", openAs(t, nil), Event{Kind: RunMissed, At: after(2 * time.Minute)}, seen(workload.Running, after(2*time.Minute-1)), missed, after(2*time.Minute).String() + time.Time{}.String()},
 		{"S2.1 but not its end", openAs(t, nil), Event{Kind: RunMissed, At: after(2 * time.Minute)}, seen(workload.Gone, after(3*time.Minute)), missed, after(2*time.Minute).String() + time.Time{}.String()},
 		{"S2.1 or its start is seen", apply(openAs(t, notStarted), Event{Kind: StopRequested, At: after(time.Minute), By: "u-ana"}).Next, Event{Kind: RunMissed, At: after(2 * time.Minute)},
 			Event{Kind: RunStarted, At: after(3 * time.Minute), Run: workload.Ref{ID: "a"}}, missed, missed(Session{})},
