@@ -112,8 +112,9 @@ func (a *App) ensure(ctx context.Context, id string, t task) error {
 		*l = mine
 		return true
 	})
-	if err != nil && mine.Generation > 0 {
-		// It may have been taken, and the answer lost: nobody else would start this one.
+	if !taken && mine.Generation > 0 {
+		// It may have been taken, and the answer lost, by which whoever repeats the request
+		// finds it taken: nobody else would start this one.
 		stored, unread := a.Store.Endpoint(ctx, id)
 		if l := t.lease(&stored); unread == nil && l.Generation == mine.Generation && l.Until.Equal(mine.Until) {
 			e, taken, err = stored, true, nil
