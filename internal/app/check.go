@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"nightshift/internal/cadence"
@@ -227,7 +228,7 @@ func (a *App) settle(ctx context.Context, user string, t told, now time.Time) er
 			return nil // nobody said otherwise
 		}
 	}
-	if ok && (known.Kind == kind || now.Sub(known.At) < cadence.ContradictAfter) {
+	if ok && (known.Kind == kind || now.Sub(said(known)) < cadence.ContradictAfter) {
 		return nil
 	}
 	if kind == session.UserDeleted {
@@ -242,11 +243,23 @@ func (a *App) settle(ctx context.Context, user string, t told, now time.Time) er
 	return a.found(ctx, known.At, session.Event{Kind: kind, At: at, Known: t.at, User: user, Evidence: "identity check " + now.UTC().Format(time.RFC3339)})
 }
 
+// said is since when the directory may be held to a fact: what a check has found counts
+// from when it asked, for the fact itself may be dated long before.
+func said(f session.Event) time.Time {
+	if strings.HasPrefix(f.ID, foundByCheck) {
+		return latestOf(f.At, f.Known)
+	}
+	return f.At
+}
+
+// foundByCheck begins the ids of what checks have found.
+const foundByCheck = "check-"
+
 // found is a fact that a check has found; since is that of the fact which it follows.
 // Its id is the same whoever finds it.
 func (a *App) found(ctx context.Context, since time.Time, e session.Event) error {
 	a.Meter.Count(MetricHealed, 1)
-	e.ID, e.By = "check-"+digest(e.User, string(e.Kind), since.UTC().Format(time.RFC3339Nano)), "unknown"
+	e.ID, e.By = foundByCheck+digest(e.User, string(e.Kind), since.UTC().Format(time.RFC3339Nano)), "unknown"
 	return a.fact(ctx, e)
 }
 

@@ -98,6 +98,44 @@ func TestS2_17EnabledWithoutAnyEventGivesNoAccessBack(t *testing.T) {
 	}
 }
 
+// S2.17: an enabling that was just found is not contradicted by a directory that still
+// answers with what was, however old the fact is dated.
+func TestS2_17AnEnablingJustFoundIsNotContradicted(t *testing.T) {
+	w := newWorld(t)
+	w.identity.facts[sagemaker] = plain
+	role := w.start("ana", training) // it goes on, and so the user is asked for
+	w.pass(time.Minute)
+	w.identity.status["ana"], w.identity.access = app.UserDisabled, map[string]session.Tri{"ana": session.On}
+	w.say(w.fact(session.UserDisabled, "ana", "f-1"))
+	w.pass(time.Minute)
+	w.identity.access["ana"] = session.Off
+	w.say(app.AccessCheck{EventID: "a-1", User: "ana", Application: "arn:app", At: w.now, By: "admin"})
+	w.pass(time.Hour)
+	facts := func() []session.Event {
+		u, err := w.store.User(t.Context(), "ana")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Facts
+	}
+	w.identity.status["ana"] = app.UserEnabled
+	for range 10 {
+		if w.pass(cadence.Sweep); len(facts()) > 2 {
+			break
+		}
+	}
+	w.identity.status["ana"] = app.UserDisabled
+	w.pass(cadence.Sweep)
+	if f := facts(); len(f) != 3 || f[1].Kind != session.UserEnabled {
+		t.Errorf("facts a minute after the enabling was found: %+v", f)
+	}
+	w.pass(10 * time.Minute)
+	if f := facts(); f[len(f)-1].Kind != session.UserDisabled {
+		t.Errorf("facts once it is no longer young: %+v", f)
+	}
+	w.must(role.ID, session.Active, "")
+}
+
 // What an event has just said is not contradicted by a directory that answers
 // with what was.
 func TestS3_5AYoungFactIsNotContradicted(t *testing.T) {
