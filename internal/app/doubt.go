@@ -59,7 +59,7 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 		return l, errors.Join(err, unread)
 	}
 	renamed(sessions, l.Runs)
-	if !l.Complete {
+	if !l.Complete && !l.Forgotten {
 		return l, nil
 	}
 	silent, err := a.silent(ctx, endpoint)
@@ -71,6 +71,9 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 		return l, err
 	}
 	last, now, seen := latestOf(shown, e.LastListed), a.Now(), sightOf(sessions, l.Runs)
+	if l.Forgotten && silent.IsZero() {
+		silent = last // it was restarted since: that a session was idle explains nothing
+	}
 	if len(seen.missing) > 0 {
 		// Read anew, after the marks: an index may lack what a listing a moment ago noted.
 		fresh, err := a.alive(ctx, seen.missingIDs())
@@ -84,7 +87,7 @@ func (a *App) list(ctx context.Context, engine Engine, e Endpoint, sessions []se
 	for _, s := range young {
 		l.open[s.ID] = true
 	}
-	if err != nil || len(young) > 0 {
+	if err != nil || len(young) > 0 || !l.Complete {
 		return l, err
 	}
 	if !silent.IsZero() { // not before what is missing is noted: it would be told no more

@@ -309,6 +309,27 @@ func TestS2_1AllOfAServerAreNotedInTime(t *testing.T) {
 	}
 }
 
+// TestS2_1AnEngineThatRemembersDelaysNothing: where the process that lists saw the server
+// before the restart its listings are not complete for ten minutes. Those are the ten
+// minutes: none are added to them.
+func TestS2_1AnEngineThatRemembersDelaysNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.start("ana", notebook)
+	w.pass(20 * time.Minute)
+	w.engine.forget = map[workload.Ref]bool{s.Run.Ref(): true}
+	w.engine.partial, w.engine.forgotten = true, true
+	for w.get(s.ID).Missed.Since.IsZero() && w.now.Sub(began) < time.Hour {
+		w.pass(10 * time.Second)
+	}
+	w.pass(10*time.Minute - time.Second)
+	w.must(s.ID, session.Active, "")
+	w.pass(time.Second)
+	w.engine.partial, w.engine.forgotten = false, false
+	w.pass(2 * time.Minute)
+	w.must(s.ID, session.Ended, session.CauseLost)
+}
+
 // TestS2_1SilentSinceTheListing: a server that failed to answer another caller while
 // a listing was on its way is silent since: that listing is of before.
 func TestS2_1SilentSinceTheListing(t *testing.T) {

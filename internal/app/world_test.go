@@ -365,7 +365,8 @@ type engine struct {
 	opened int
 	serial int
 
-	partial bool // listings lack their last page
+	partial, forgotten bool // listings lack their last page, or are known to be a restarted server's
+
 	hide    map[workload.Ref]bool
 	forget  map[workload.Ref]bool // the engine no longer knows it
 	lose    int                   // so many answers of Start are lost
@@ -438,7 +439,7 @@ func (e *engine) List(_ context.Context, endpoint string) (workload.Listing, err
 			return workload.Listing{}, err
 		}
 	}
-	l := workload.Listing{Complete: !e.partial}
+	l := workload.Listing{Complete: !e.partial, Forgotten: e.forgotten}
 	for _, ref := range e.order {
 		if ref.Endpoint == endpoint && !e.hide[ref] && !e.forget[ref] {
 			l.Runs = append(l.Runs, e.see(e.runs[ref]))

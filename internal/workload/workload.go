@@ -170,6 +170,7 @@ type Activity struct {
 // Listing is one look at an endpoint.
 type Listing struct {
 	Runs         []Observation
-	Complete     bool // false: pages are missing; absence then proves nothing
+	Complete     bool // false: pages are missing, or the server is known to have forgotten runs; absence then proves nothing
+	Forgotten    bool // only the latter: no page is missing, and since when a run is missing can be told (Livy)
 	Unidentified int  // live runs without any durable name (a Livy session in local mode); never adopted
 }

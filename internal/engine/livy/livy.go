@@ -122,7 +122,7 @@ func (e *Engine) List(ctx context.Context, endpoint string) (workload.Listing, e
 	}
 	l := workload.Listing{Complete: complete}
 	if until, stopped := e.memory.doubt(asked); !until.IsZero() {
-		l.Complete = false
+		l.Complete, l.Forgotten = false, complete
 		for _, id := range stopped {
 			l.Runs = append(l.Runs, e.gone(workload.Run{Engine: workload.Livy, ID: id, Kind: workload.LivySession, Application: workload.Spark}, asked))
 		}
@@ -150,7 +150,8 @@ func (e *Engine) addBatches(ctx context.Context, l workload.Listing) (workload.L
 	if fault.Is(err, fault.NotFound) {
 		return l, nil // a server without batches
 	}
-	l.Complete = l.Complete && complete && err == nil
+	whole := complete && err == nil
+	l.Complete, l.Forgotten = l.Complete && whole, l.Forgotten && whole
 	for _, b := range all {
 		switch id := b.identify(batches); {
 		case id != "":
