@@ -111,7 +111,7 @@ func (a *App) missed(ctx context.Context, doubtful []*session.Session, last, now
 		}
 		open[s.ID] = true
 		if s.Missed.Since.IsZero() {
-			e := session.Event{Kind: session.RunMissed, At: now, Since: known(s, last), By: "nightshift", Evidence: "a complete list lacks it, and its server may have been restarted"}
+			e := session.Event{Kind: session.RunMissed, At: now, Since: known(s, last), By: "nightshift", Evidence: "a complete list lacks it, and its server may have been restarted: it may live until " + now.Add(forgets).UTC().Format(time.RFC3339)}
 			notes = append(notes, func(ctx context.Context) { _, errs[i] = a.Apply(ctx, s.ID, e) })
 		}
 	}
